@@ -1,0 +1,118 @@
+"""Turn events into requests, and replies into results: the wire form of what the instrumentation sends.
+
+Source: wire-api sections 1.3, 3.1 and 4.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from payi_instrument.engine.limits import NO_THRESHOLD, state_at
+from payi_instrument.wire import headers as names
+from payi_instrument.wire.headers import PayiHeaderNames
+from payi_instrument.wire.ingest import IngestResponse
+from payi_instrument.wire.limits import LimitResponse
+from payi_instrument.wire.message import Reply, Request
+from payi_instrument.wire.model import Money
+from payi_instrument.wire.operations import INGEST
+from payi_instrument.wire.result import LimitResult, XproxyResult
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from payi_instrument.event import UsageEvent
+
+_PRINTABLE = frozenset(map(chr, range(0x20, 0x7F)))
+
+
+def event_request(event: UsageEvent) -> Request[IngestResponse]:
+    """Return the single ingest of an event: attribution in headers, the rest in the body, nothing absent sent."""
+    who = event.attribution
+    headers = {
+        PayiHeaderNames.use_case_name: who.use_case_name,
+        PayiHeaderNames.use_case_id: who.use_case_id,
+        PayiHeaderNames.use_case_version: None if who.use_case_version is None else str(who.use_case_version),
+        PayiHeaderNames.use_case_step: who.use_case_step,
+        PayiHeaderNames.user_id: who.user_id,
+        PayiHeaderNames.account_name: who.account_name,
+        PayiHeaderNames.resource_scope: who.resource_scope,
+        names.EVENT_ID: event.event_id,
+        names.HOLD_ID: event.hold_id,
+        names.INSTRUMENTED_MODULE: event.module,
+        names.UNPRICED: "record" if event.record_unpriced else None,
+    }
+    body: dict[str, Any] = {
+        "category": event.category,
+        "resource": event.resource,
+        "units": {unit: {"input": counts[0], "output": counts[1]} for unit, counts in event.units.items()},
+        "event_timestamp": None if event.event_timestamp is None else event.event_timestamp.isoformat(),
+        "end_to_end_latency_ms": event.end_to_end_latency_ms,
+        "time_to_first_token_ms": event.time_to_first_token_ms,
+        "time_to_first_completion_token_ms": event.time_to_first_completion_token_ms,
+        "http_status_code": event.http_status_code,
+        "provider_uri": event.provider_uri,
+        "provider_response_id": event.provider_response_id,
+        "provider_request_json": event.provider_request_json,
+        "provider_request_headers": _pairs(event.provider_request_headers),
+        "provider_response_headers": _pairs(event.provider_response_headers),
+        "provider_response_json": event.provider_response_json,
+        "provider_response_function_calls": [
+            {"name": name, "arguments": arguments} for name, arguments in event.function_calls
+        ]
+        or None,
+        "properties": {**who.request_properties, **event.properties} or None,
+        "use_case_properties": dict(who.use_case_properties) or None,
+    }
+    return Request(
+        INGEST,
+        query={"id": event.provider_response_id} if event.provider_response_id else {},
+        headers=encoded_headers(who.limit_ids, headers),
+        body={name: value for name, value in body.items() if value is not None},
+    )
+
+
+def _pairs(headers: Mapping[str, str] | None) -> list[dict[str, str]] | None:
+    return [{"name": name, "value": value} for name, value in headers.items()] if headers else None
+
+
+def encoded_headers(limit_ids: Iterable[str], texts: Mapping[str, str | None]) -> dict[str, str]:
+    """Return headers that any HTTP library sends as they are: None dropped, ids joined, what is not ASCII percent-encoded.
+
+    Raises `ValueError` naming the header for CR, LF or NUL, which no header can hold (wire-api section 1.3).
+    """
+    ids = list(limit_ids)
+    given = {name: text for name, text in texts.items() if text}
+    for name, text in [*given.items(), *((PayiHeaderNames.limit_ids, limit_id) for limit_id in ids)]:
+        if any(char in text for char in "\r\n\0"):
+            msg = f"{name}: {text!r} holds a line break or NUL, which a header can't carry"
+            raise ValueError(msg)
+    encode = any(not _PRINTABLE.issuperset(text) for text in [*given.values(), *ids]) or any("," in part for part in ids)
+    if encode:
+        given = {name: quote(text, safe=" /:") for name, text in given.items()}
+        ids = [quote(limit_id, safe=" /:") for limit_id in ids]
+        given[names.ENCODING] = "percent"
+    if ids:
+        given[PayiHeaderNames.limit_ids] = ",".join(ids)
+    return given
+
+
+def result_of(reply: Reply) -> XproxyResult:
+    """Return the result in the reply to a single ingest."""
+    return IngestResponse.model_validate(reply.body).xproxy_result
+
+
+def state_of(reply: Reply) -> LimitResult:
+    """Return how a limit stands, from the reply to a retrieve."""
+    limit = LimitResponse.model_validate(reply.body).limit
+    spent, held = limit.totals.cost.total.base, limit.totals.held
+    threshold = limit.threshold.exact if limit.threshold is not None else NO_THRESHOLD
+    return LimitResult.of(
+        state=state_at(limit.limit_type, limit.max.exact, threshold, spent.exact),
+        limit_type=limit.limit_type,
+        max=limit.max,
+        spent=spent,
+        held=held,
+        remaining=Money(limit.max.exact - spent.exact - held.exact),
+        ratio=spent / limit.max,
+    )

@@ -1,0 +1,1 @@
+"""The embedded meter: operations, pricing, limits and the ledger on SQLite or PostgreSQL."""

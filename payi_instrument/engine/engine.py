@@ -1,0 +1,127 @@
+"""The embedded meter as one object: a ledger, the system prices, and the way in for requests and events."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from payi_instrument.engine import limits as rules
+from payi_instrument.engine.catalogue import system_catalogue
+from payi_instrument.engine.commit import Committer, Ticket
+from payi_instrument.engine.intake import bulk_event, bulk_items, single
+from payi_instrument.engine.meter import Ingest, Meter, Options, Outcome, limit_result
+from payi_instrument.wire import operations as table
+from payi_instrument.wire.codes import ContractError, envelope
+from payi_instrument.wire.ingest import APIErrorBody, BulkIngestResponse, BulkItemError
+from payi_instrument.wire.message import Reply, Request
+
+if TYPE_CHECKING:
+    from payi_instrument.engine.store_core import CoreStore
+    from payi_instrument.engine.store_sqlite import SqliteStore
+    from payi_instrument.event import UsageEvent
+    from payi_instrument.wire.result import LimitResult
+
+Batch = list[Ingest]
+
+
+class Engine:
+    """Answer operations and ingest events for any number of threads and applications."""
+
+    def __init__(self, store: SqliteStore, options: Options) -> None:
+        """Take an open ledger and how strict to be."""
+        self._store = store
+        self._meter = Meter(store, system_catalogue(), options)
+        self._committer: Committer[Batch, list[Outcome]] = Committer(self._commit, lambda: store.lock)
+
+    @cached_property
+    def _core(self) -> CoreStore:
+        from payi_instrument.engine.store_core import CoreStore
+
+        return CoreStore(self._store)
+
+    def answer(self, request: Request[Any], application: str) -> Reply:
+        """Answer one operation."""
+        try:
+            if request.operation is table.INGEST:
+                return self._ingest_single(request, application)
+            if request.operation is table.INGEST_BULK:
+                return self._ingest_bulk(request, application)
+        except ContractError as error:
+            return Reply(error.status, envelope(error))
+        from payi_instrument.engine import operations
+
+        return operations.answer(request, application, self._core)
+
+    def _ingest_single(self, request: Request[Any], application: str) -> Reply:
+        [outcome] = self.ingest([single(request)], application)
+        if isinstance(outcome, ContractError):
+            raise outcome
+        return Reply(200, outcome)
+
+    def _ingest_bulk(self, request: Request[Any], application: str) -> Reply:
+        """Book the good items of a bulk call, in order; the bad ones are named in the answer (wire-api section 3.2)."""
+        outcomes: list[Outcome | UsageEvent] = []
+        for item in bulk_items(request.body):
+            try:
+                outcomes.append(bulk_event(item))
+            except ContractError as error:
+                outcomes.append(error)
+        booked = iter(self.ingest([item for item in outcomes if not isinstance(item, Outcome)], application))
+        settled = [item if isinstance(item, Outcome) else next(booked) for item in outcomes]
+        answer = _bulk_response(settled, with_results=request.query.get("results") in {True, "true"})
+        return Reply(400 if answer.error_count and not answer.ingest_count else 200, answer)
+
+    def ingest(self, events: list[UsageEvent], application: str) -> list[Outcome]:
+        """Book events in order and return an outcome for each; it is durable when this returns (design decision 9).
+
+        Raises the database's error when nothing could be stored.
+        """
+        return self._committer.settle(self.put(events, application))
+
+    def put(self, events: list[UsageEvent], application: str) -> Ticket[Batch, list[Outcome]]:
+        """Queue events for the next commit, whoever makes it; :meth:`settle` waits for the outcomes."""
+        return self._committer.put([Ingest(application, event) for event in events])
+
+    def settle(self, ticket: Ticket[Batch, list[Outcome]]) -> list[Outcome]:
+        """Return the outcomes of queued events, committing them unless another caller did."""
+        return self._committer.settle(ticket)
+
+    def _commit(self, batches: list[Batch]) -> list[list[Outcome]]:
+        outcomes = iter(self._meter.ingest([item for batch in batches for item in batch]))
+        return [[next(outcomes) for _ in batch] for batch in batches]
+
+    def limit_states(self, limit_ids: list[str], application: str) -> dict[str, LimitResult]:
+        """Return how limits stand now, unknown ids left out: what a gate asks before a call."""
+        with self._store.lock:
+            rows = self._store.read_limits(application, limit_ids)
+        states: dict[str, LimitResult] = {}
+        for limit_id, row in rows.items():
+            spend = rules.spent(row)
+            state = rules.state_at(row.limit_type, row.max, row.threshold, spend)
+            states[limit_id] = limit_result(state, row.limit_type, row.max, spend)
+        return states
+
+    def close(self) -> None:
+        """Close the ledger."""
+        self._store.close()
+
+
+def _bulk_response(outcomes: list[Outcome], *, with_results: bool) -> BulkIngestResponse:
+    errors = [
+        BulkItemError(item_index=index, xproxy_result=APIErrorBody.model_validate(envelope(outcome)))
+        for index, outcome in enumerate(outcomes)
+        if isinstance(outcome, ContractError)
+    ]
+    results = [None if isinstance(outcome, ContractError) else outcome.xproxy_result for outcome in outcomes]
+    return BulkIngestResponse(
+        request_id=str(uuid4()),
+        ingest_timestamp=datetime.now(UTC),
+        ingest_count=len(outcomes) - len(errors),
+        error_count=len(errors),
+        item_error_count=len(errors),
+        total_count=len(outcomes),
+        errors=errors or None,
+        results=results if with_results else None,
+    )

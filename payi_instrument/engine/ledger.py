@@ -1,0 +1,106 @@
+"""The rows of the ledger, and what the meter needs of a store.
+
+Rows are plain slots objects and tuples: they are made for every event, and both databases' drivers take them as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+
+    from payi_instrument.engine.pricing import ResourceVersion
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def to_micros(moment: datetime) -> int:
+    """Return a moment as whole microseconds since 1970 UTC."""
+    return (moment - EPOCH) // _MICROSECOND
+
+
+def from_micros(micros: int) -> datetime:
+    """Return the moment that is `micros` microseconds after 1970 UTC."""
+    return EPOCH + micros * _MICROSECOND
+
+
+class EventRow(NamedTuple):
+    """One stored event, in the order of the table's columns; times in microseconds, money as text, the rest JSON text."""
+
+    request_id: str
+    application: str
+    event_id: str | None
+    category: str
+    resource: str | None
+    resource_id: str | None
+    provider_response_id: str | None
+    event_timestamp: int
+    ingest_timestamp: int
+    units: str
+    cost_input: str
+    cost_output: str
+    limits: str
+    user_id: str | None
+    account_name: str | None
+    use_case_name: str | None
+    use_case_id: str | None
+    use_case_version: int | None
+    use_case_step: str | None
+    http_status_code: int | None
+    end_to_end_latency_ms: int | None
+    time_to_first_token_ms: int | None
+    properties: str | None
+    notes: str | None
+    detail: str | None
+
+
+@dataclass(slots=True)
+class LimitRow:
+    """What the meter reads and writes of one limit: its terms, what was spent on each side, and the counters."""
+
+    limit_id: str
+    limit_type: str
+    max: Decimal
+    threshold: Decimal
+    spent_input: Decimal
+    spent_output: Decimal
+    ok: int = 0
+    exceeded: int = 0
+    overrun: int = 0
+    blocked: int = 0
+    blocked_external: int = 0
+    failed: int = 0
+
+
+class IngestStore(Protocol):
+    """What the ingest path needs of a database; every method but `transaction` runs inside one."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Hold the writer's lock until the block ends, then commit; an exception rolls back."""
+
+    def lock_limits(self, application: str, limit_ids: Sequence[str]) -> dict[str, LimitRow]:
+        """Read the limits that exist, locked in id order."""
+
+    def insert_event(self, row: EventRow) -> bool:
+        """Store an event; False when its event id is known already."""
+
+    def save_limits(self, application: str, rows: Sequence[LimitRow]) -> None:
+        """Write back what changed of the limits."""
+
+    def find_event(self, application: str, event_id: str) -> EventRow | None:
+        """Find an event by its event id."""
+
+    def find_response(self, application: str, category: str, provider_response_id: str) -> EventRow | None:
+        """Find the latest event of a provider's response."""
+
+    def custom_versions(self, category: str, resource: str) -> list[ResourceVersion]:
+        """Read the versions of a custom resource that are not deleted, oldest first, `end` filled in."""
+
+    def has_custom_category(self, category: str) -> bool:
+        """Say whether a category has a custom resource that is not deleted."""

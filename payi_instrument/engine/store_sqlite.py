@@ -1,0 +1,243 @@
+"""The ledger on SQLite: opening a file safely, and the ingest path on the driver.
+
+One connection and one lock per process; WAL lets other processes read meanwhile, `BEGIN IMMEDIATE` makes every writer wait
+its turn (design decisions 9 to 11). SQL lives in this file and in `store_core`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import weakref
+from contextlib import contextmanager
+from decimal import Decimal
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from payi_instrument.engine.ledger import EventRow, LimitRow
+from payi_instrument.engine.resources import CustomVersion, to_versions
+from payi_instrument.errors import PayiError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from payi_instrument.engine.pricing import ResourceVersion
+
+_OLDEST = (3, 37, 0)
+"""STRICT tables came with this version."""
+_BUSY_TIMEOUT_S = 30
+HEAD = "0001"
+"""The schema's newest revision; a test holds it against the migrations."""
+
+_EVENT_COLUMNS = ", ".join(EventRow._fields)
+_INSERT_EVENT = (
+    f"INSERT INTO events ({_EVENT_COLUMNS}) VALUES ({', '.join('?' * len(EventRow._fields))})"  # noqa: S608  # our names
+    " ON CONFLICT (application, event_id) DO NOTHING"
+)
+_FIND_EVENT = f"SELECT {_EVENT_COLUMNS} FROM events WHERE application = ? AND event_id = ?"  # noqa: S608
+_FIND_RESPONSE = (
+    f"SELECT {_EVENT_COLUMNS} FROM events"  # noqa: S608
+    " WHERE application = ? AND category = ? AND provider_response_id = ? ORDER BY request_id DESC LIMIT 1"
+)
+_LIMIT_COLUMNS = (
+    "limit_id, limit_type, max, threshold, spent_input, spent_output,"
+    " ok, exceeded, overrun, blocked, blocked_external, failed"
+)
+_SAVE_LIMIT = (
+    "UPDATE limits SET spent_input = ?, spent_output = ?, ok = ?, exceeded = ?, overrun = ?, blocked = ?,"
+    " blocked_external = ?, failed = ? WHERE application = ? AND limit_id = ?"
+)
+_VERSIONS = (
+    "SELECT resource_id, start_timestamp, units, max_input_units, max_output_units, max_total_units, deleted"
+    " FROM resource_versions WHERE category = ? AND resource = ? AND deleted IS NULL ORDER BY start_timestamp"
+)
+_HAS_CATEGORY = "SELECT 1 FROM resource_versions WHERE category = ? AND deleted IS NULL LIMIT 1"
+
+
+class SqliteStore:
+    """A ledger in a SQLite file, or in memory when `path` is None."""
+
+    def __init__(self, path: str | None, *, synchronous: str = "normal") -> None:
+        """Open the ledger, creating or migrating it first when needed.
+
+        Raises `PayiError` naming the path when the file can't be opened, is not a ledger, or is newer than this package.
+        """
+        if sqlite3.sqlite_version_info < _OLDEST:
+            msg = f"SQLite {sqlite3.sqlite_version} is too old: 3.37 or newer is needed"
+            raise PayiError(msg)
+        self._path = path
+        self._synchronous = synchronous
+        self.lock = Lock()
+        self._connection = self._open()
+        self._execute = self._connection.execute
+        _stores.add(self)
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            connection = self._connect()
+            if self._path is None:
+                _create(connection)
+            elif not _ready(connection):
+                self._prepare(connection)
+        except sqlite3.Error as error:
+            msg = f"can't open the ledger {self._path}: {error}; check that the folder exists and the file is a SQLite file"
+            raise PayiError(msg) from error
+        return connection
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path or ":memory:", timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        )
+        connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        """Switch to WAL and bring the schema up to date, one process at a time (design decision 10)."""
+        from filelock import FileLock
+
+        with FileLock(f"{self._path}.lock"):
+            if _ready(connection):
+                return
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+            from payi_instrument.engine.migrations import upgrade
+
+            upgrade(f"sqlite:///{self._path}")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Hold SQLite's write lock until the block ends; the caller holds `lock`."""
+        execute = self._execute
+        execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:  # a full disk may have rolled back already
+                execute("ROLLBACK")
+            raise
+
+    def lock_limits(self, application: str, limit_ids: Sequence[str]) -> dict[str, LimitRow]:
+        """Read the limits that exist; the transaction has every lock there is."""
+        marks = ", ".join("?" * len(limit_ids)) if len(limit_ids) <= _MAX_MARKS else "SELECT value FROM json_each(?)"
+        values = limit_ids if len(limit_ids) <= _MAX_MARKS else (json.dumps(list(limit_ids)),)
+        rows = self._execute(
+            f"SELECT {_LIMIT_COLUMNS} FROM limits WHERE application = ? AND limit_id IN ({marks})",  # noqa: S608
+            (application, *values),
+        )
+        return {row[0]: _limit(row) for row in rows}
+
+    def read_limits(self, application: str, limit_ids: Sequence[str]) -> dict[str, LimitRow]:
+        """Read the limits that exist as they stand, outside a transaction."""
+        return self.lock_limits(application, limit_ids)
+
+    def insert_event(self, row: EventRow) -> bool:
+        """Store an event; False when its event id is known already."""
+        return self._execute(_INSERT_EVENT, row).rowcount == 1
+
+    def save_limits(self, application: str, rows: Sequence[LimitRow]) -> None:
+        """Write back what changed of the limits."""
+        for row in rows:
+            self._execute(
+                _SAVE_LIMIT,
+                (
+                    f"{row.spent_input:f}",
+                    f"{row.spent_output:f}",
+                    row.ok,
+                    row.exceeded,
+                    row.overrun,
+                    row.blocked,
+                    row.blocked_external,
+                    row.failed,
+                    application,
+                    row.limit_id,
+                ),
+            )
+
+    def find_event(self, application: str, event_id: str) -> EventRow | None:
+        """Find an event by its event id."""
+        row = self._execute(_FIND_EVENT, (application, event_id)).fetchone()
+        return EventRow._make(row) if row is not None else None
+
+    def find_response(self, application: str, category: str, provider_response_id: str) -> EventRow | None:
+        """Find the latest event of a provider's response."""
+        row = self._execute(_FIND_RESPONSE, (application, category, provider_response_id)).fetchone()
+        return EventRow._make(row) if row is not None else None
+
+    def custom_versions(self, category: str, resource: str) -> list[ResourceVersion]:
+        """Read the versions of a custom resource that are not deleted, oldest first, `end` filled in."""
+        rows = self._execute(_VERSIONS, (category, resource))
+        return to_versions(category, resource, (CustomVersion._make(row) for row in rows))
+
+    def has_custom_category(self, category: str) -> bool:
+        """Say whether a category has a custom resource that is not deleted."""
+        return self._execute(_HAS_CATEGORY, (category,)).fetchone() is not None
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """Return the one connection, for the cold paths; use it under `lock` only."""
+        return self._connection
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self.lock:
+            self._connection.close()
+
+    def reopen_after_fork(self) -> None:
+        """Give a forked child its own lock and its own connection to the file; the parent's are not touched."""
+        self.lock = Lock()
+        if self._path is not None:
+            self._connection = self._connect()
+            self._execute = self._connection.execute
+
+
+_MAX_MARKS = 16
+"""Most ids that are bound one by one; a longer list travels as JSON, so that few statements have to be prepared."""
+
+_stores: weakref.WeakSet[SqliteStore] = weakref.WeakSet()
+
+
+def _reopen_all() -> None:
+    for store in list(_stores):
+        store.reopen_after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reopen_all)
+
+
+def _limit(row: tuple[Any, ...]) -> LimitRow:
+    return LimitRow(row[0], row[1], Decimal(row[2]), Decimal(row[3]), Decimal(row[4]), Decimal(row[5]), *row[6:])
+
+
+def _ready(connection: sqlite3.Connection) -> bool:
+    """Say whether the file is a ledger of this package's revision in WAL mode, without touching it."""
+    revision = _revision(connection)
+    if revision is not None and revision > HEAD:
+        msg = f"the ledger has schema revision {revision}, this package knows up to {HEAD}; upgrade payi-instrument"
+        raise PayiError(msg)
+    return revision == HEAD and connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+
+
+def _revision(connection: sqlite3.Connection) -> str | None:
+    """Return the schema's revision, None for an empty file; raises `PayiError` for another program's file."""
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if "alembic_version" in tables:
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        if row is not None:
+            return str(row[0])
+    if tables - {"alembic_version"}:
+        msg = "the file holds tables of another program; name a file of its own for the ledger"
+        raise PayiError(msg)
+    return None
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    """Make a ledger in memory at the newest revision; a test holds it against the migrations, which files go through."""
+    from payi_instrument.engine.store_core import creation_statements
+
+    connection.execute("BEGIN")
+    for statement in creation_statements("sqlite", HEAD):
+        connection.execute(statement)
+    connection.execute("COMMIT")

@@ -1,0 +1,178 @@
+"""The exceptions of the package.
+
+::
+
+    PayiError
+    ├─ APIError                      .message .request .body
+    │  ├─ APIStatusError             .response .status_code .code .xproxy_error .xproxy_result
+    │  │  ├─ BadRequestError         400
+    │  │  ├─ AuthenticationError     401
+    │  │  ├─ PermissionDeniedError   403
+    │  │  ├─ NotFoundError           404
+    │  │  ├─ ConflictError           409
+    │  │  ├─ UnprocessableEntityError 422
+    │  │  ├─ RateLimitError          429
+    │  │  └─ InternalServerError     500 and above
+    │  ├─ APIResponseValidationError .response .status_code
+    │  └─ APIConnectionError         the cause is the transport's own error
+    │     └─ APITimeoutError
+    ├─ MissingExtraError             also an ImportError
+    └─ LimitBlockedError             .limit_ids .xproxy_result
+
+Source: client.md section 3, instrumentation-semantics section 7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol, cast
+
+if TYPE_CHECKING:
+    from payi_instrument.event import Result
+
+
+class RequestShown(Protocol):
+    """A request as an error shows it, whichever HTTP library made it."""
+
+    @property
+    def method(self) -> str:
+        """Return the HTTP method."""
+
+
+class ResponseShown(Protocol):
+    """A response as an error shows it, whichever HTTP library made it."""
+
+    @property
+    def status_code(self) -> int:
+        """Return the HTTP status."""
+
+
+class PayiError(Exception):
+    """Stand at the root of every exception that this package raises."""
+
+
+class MissingExtraError(PayiError, ImportError):
+    """Tell which extra has to be installed for the feature that was asked for."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        """Name the feature and the extra."""
+        super().__init__(f"{feature} needs the extra '{extra}': pip install 'payi-instrument[{extra}]'")
+
+
+class APIError(PayiError):
+    """Report a request to the meter that did not succeed."""
+
+    def __init__(self, message: str, request: RequestShown | None = None, *, body: object | None = None) -> None:
+        """Keep the message, the request and the decoded body (JSON, else text, else None)."""
+        super().__init__(message)
+        self.message = message
+        self.request = request
+        self.body = body
+
+
+class APIStatusError(APIError):
+    """Report an answer of the meter with a status of 400 or above."""
+
+    def __init__(self, message: str, *, status_code: int, response: ResponseShown | None, body: object | None) -> None:
+        """Read code and result from the error envelope in `body` (wire-api section 1.4), if it is one."""
+        super().__init__(message, getattr(response, "request", None), body=body)
+        self.response = response
+        self.status_code = status_code
+        envelope = cast("Mapping[str, object]", body) if isinstance(body, Mapping) else {}
+        error = envelope.get("xproxy_error")
+        self.xproxy_error = cast("Mapping[str, object]", error) if isinstance(error, Mapping) else None
+        self.xproxy_result = envelope.get("xproxy_result")
+        code = self.xproxy_error.get("code") if self.xproxy_error else None
+        self.code = code if isinstance(code, str) else None
+
+
+class BadRequestError(APIStatusError):
+    """Report a request that the meter refused for what it holds (400)."""
+
+
+class AuthenticationError(APIStatusError):
+    """Report a missing, unknown or expired key (401)."""
+
+
+class PermissionDeniedError(APIStatusError):
+    """Report a write to something read-only, such as a `system.` category (403)."""
+
+
+class NotFoundError(APIStatusError):
+    """Report an id or a name that the meter does not know (404)."""
+
+
+class ConflictError(APIStatusError):
+    """Report a conflict (409); our meter never answers it."""
+
+
+class UnprocessableEntityError(APIStatusError):
+    """Report a request that was understood and cannot be done (422)."""
+
+
+class RateLimitError(APIStatusError):
+    """Report that the meter asks for fewer requests (429)."""
+
+
+class InternalServerError(APIStatusError):
+    """Report a fault of the meter (500 and above)."""
+
+
+class APIResponseValidationError(APIError):
+    """Report an answer that does not have the documented shape."""
+
+    def __init__(self, message: str, *, status_code: int, response: ResponseShown | None, body: object | None) -> None:
+        """Keep the answer beside the message."""
+        super().__init__(message, getattr(response, "request", None), body=body)
+        self.response = response
+        self.status_code = status_code
+
+
+class APIConnectionError(APIError):
+    """Report that the meter could not be reached; `__cause__` is the transport's error."""
+
+    def __init__(self, message: str = "Connection error.", request: RequestShown | None = None) -> None:
+        """Keep the request; there is no response."""
+        super().__init__(message, request, body=None)
+
+
+class APITimeoutError(APIConnectionError):
+    """Report that the meter did not answer in time."""
+
+    def __init__(self, request: RequestShown | None = None) -> None:
+        """Keep the request that timed out."""
+        super().__init__("Request timed out.", request)
+
+
+class LimitBlockedError(PayiError):
+    """Tell that a call was stopped before it reached the provider, because a `block` limit is full.
+
+    `limit_ids` are the limits that stopped it; `xproxy_result` is the meter's answer to the recorded refusal. Source:
+    limits-semantics section 6.3.
+    """
+
+    def __init__(self, limit_ids: list[str], xproxy_result: Result | None = None) -> None:
+        """Name the limits that blocked."""
+        named = ", ".join(limit_ids)
+        super().__init__(f"blocked by limit {named}: raise its max, reset it, or call without it")
+        self.limit_ids = limit_ids
+        self.xproxy_result = xproxy_result
+
+
+_BY_STATUS: Mapping[int, type[APIStatusError]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    409: ConflictError,
+    422: UnprocessableEntityError,
+    429: RateLimitError,
+}
+
+
+def status_error(status_code: int, body: object, response: ResponseShown | None = None) -> APIStatusError:
+    """Make the exception for an answer with a status of 400 or above; its text holds status and body."""
+    default = InternalServerError if status_code >= 500 else APIStatusError  # noqa: PLR2004  # the HTTP class
+    kind = _BY_STATUS.get(status_code, default)
+    message = f"Error code: {status_code} - {body}" if body else f"Error code: {status_code}"
+    return kind(message, status_code=status_code, response=response, body=body)

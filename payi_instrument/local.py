@@ -1,0 +1,164 @@
+"""The embedded meter behind the client: an in-process transport with the requests, replies and errors of the network.
+
+`sqlite:///file.db` is a file shared with other processes, `sqlite://` memory of this client alone. Source: client.md
+section 1, local mode.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, unquote
+
+from payi_instrument.engine.engine import Engine
+from payi_instrument.engine.meter import Options
+from payi_instrument.engine.store_sqlite import SqliteStore
+from payi_instrument.errors import MissingExtraError, PayiError
+from payi_instrument.wire.codes import ContractError
+from payi_instrument.wire.result import XproxyError, XproxyResult
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from payi_instrument.engine.meter import Outcome
+    from payi_instrument.event import UsageEvent
+    from payi_instrument.wire.message import Reply, Request
+    from payi_instrument.wire.result import LimitResult
+
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "strict_limits": ("false", "true"),
+    "block_limits_on_ingest": ("evaluate", "reject"),
+    "unpriced_events": ("reject", "record"),
+    "synchronous": ("normal", "full"),
+}
+
+
+class LocalTransport:
+    """Carry requests and events to an engine in this process, for one application."""
+
+    embedded = True
+
+    def __init__(self, engine: Engine, application: str) -> None:
+        """Take the engine and the application whose limits and events are meant."""
+        self._engine = engine
+        self._application = application
+        self._worker: ThreadPoolExecutor | None = None
+        self._closed = False
+
+    def send(self, request: Request[Any]) -> Reply:
+        """Answer one operation."""
+        self._check_open()
+        return self._engine.answer(request, self._application)
+
+    async def asend(self, request: Request[Any]) -> Reply:
+        """Answer one operation on a worker thread; the loop goes on meanwhile."""
+        self._check_open()
+        return await asyncio.get_running_loop().run_in_executor(self._thread(), self.send, request)
+
+    def ingest(self, events: Sequence[UsageEvent]) -> list[XproxyResult]:
+        """Book events and return a result for each; they are durable when this returns."""
+        self._check_open()
+        return [_result(outcome) for outcome in self._engine.ingest(list(events), self._application)]
+
+    async def aingest(self, events: Sequence[UsageEvent]) -> list[XproxyResult]:
+        """Book events on a worker thread; what many tasks queue meanwhile is committed together."""
+        self._check_open()
+        ticket = self._engine.put(list(events), self._application)
+        outcomes = await asyncio.get_running_loop().run_in_executor(self._thread(), self._engine.settle, ticket)
+        return [_result(outcome) for outcome in outcomes]
+
+    def limit_states(self, limit_ids: Sequence[str], timeout: float | None = None) -> Mapping[str, LimitResult]:  # noqa: ARG002
+        """Return how limits stand now; unknown ids are left out. There is no network to wait for."""
+        self._check_open()
+        return self._engine.limit_states(list(limit_ids), self._application)
+
+    async def alimit_states(self, limit_ids: Sequence[str], timeout: float | None = None) -> Mapping[str, LimitResult]:  # noqa: ARG002, ASYNC109
+        """Return how limits stand now, read on a worker thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread(), self.limit_states, limit_ids)
+
+    def close(self) -> None:
+        """Stop serving; the engine closes with its last client."""
+        self._closed = True
+        if self._worker is not None:
+            self._worker.shutdown(wait=True)
+
+    async def aclose(self) -> None:
+        """Stop serving."""
+        self.close()
+
+    def _thread(self) -> ThreadPoolExecutor:
+        """Return the one worker thread: a second could only wait for the same lock. A forked child gets its own."""
+        if self._worker is None or self._worker_pid != os.getpid():
+            self._worker = ThreadPoolExecutor(1, thread_name_prefix="payi-meter")
+            self._worker_pid = os.getpid()
+        return self._worker
+
+    _worker_pid = 0
+
+    def _check_open(self) -> None:
+        if self._closed:
+            msg = "the client is closed; make a new one"
+            raise PayiError(msg)
+
+
+def _result(outcome: Outcome) -> XproxyResult:
+    if isinstance(outcome, ContractError):
+        return XproxyResult(error=XproxyError(code=outcome.code, message=outcome.message))
+    return outcome.xproxy_result
+
+
+_engines: weakref.WeakValueDictionary[tuple[str, Options, str], Engine] = weakref.WeakValueDictionary()
+_opening = threading.Lock()
+
+
+def open_local(url: str) -> LocalTransport:
+    """Open the embedded meter that a URL names.
+
+    Raises `MissingExtraError` without the `local` extra, `ValueError` for an unknown option, `PayiError` when the ledger
+    can't be opened.
+    """
+    scheme, _, rest = url.partition("://")
+    if scheme != "sqlite":
+        msg = f"base_url={scheme}://…: this meter is not built yet; use sqlite:///file.db"
+        raise PayiError(msg)
+    for library in ("sqlalchemy", "alembic", "filelock"):
+        if find_spec(library) is None:
+            feature = "the embedded meter"
+            raise MissingExtraError(feature, "local")
+    place, _, query = rest.partition("?")
+    given = dict(parse_qsl(query, keep_blank_values=True))
+    application = given.pop("application", "default")
+    options, synchronous = _options(given)
+    if place in {"", "/"}:
+        return LocalTransport(Engine(SqliteStore(None), options), application)
+    if not place.startswith("/"):
+        msg = f"base_url={url!r}: write sqlite:///relative.db or sqlite:////absolute.db"
+        raise ValueError(msg)
+    path = os.path.abspath(unquote(place[1:]))  # noqa: PTH100  # the text is the engine's name in the process
+    key = (path, options, synchronous)
+    with _opening:
+        engine = _engines.get(key)
+        if engine is None:
+            engine = _engines[key] = Engine(SqliteStore(path, synchronous=synchronous), options)
+    return LocalTransport(engine, application)
+
+
+def _options(given: dict[str, str]) -> tuple[Options, str]:
+    for name, value in given.items():
+        if name not in _CHOICES:
+            msg = f"base_url option {name!r} is unknown; known are application, {', '.join(_CHOICES)}"
+            raise ValueError(msg)
+        if value not in _CHOICES[name]:
+            msg = f"base_url option {name}={value!r} is not one of {', '.join(_CHOICES[name])}"
+            raise ValueError(msg)
+    options = Options(
+        strict_limits=given.get("strict_limits") == "true",
+        block_limits_on_ingest=given.get("block_limits_on_ingest", "evaluate"),
+        unpriced_events=given.get("unpriced_events", "reject"),
+    )
+    return options, given.get("synchronous", "normal")

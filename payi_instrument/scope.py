@@ -1,0 +1,360 @@
+"""A scope: what one decorator or context block declares, merged with what stands around it.
+
+Declared values say three things: None says nothing (inherit), an empty value cuts (nothing from here down), anything
+else overrides or adds. The merge is associative in that sense, so the process-wide global values are merged when a
+call reads them and never copied into a scope (instrumentation-semantics sections 3 and 4).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, cast
+
+from payi_instrument.guard import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from payi_instrument.event import Attribution, Result
+
+Properties = Mapping[str, "str | None"]
+
+
+@dataclass(slots=True, eq=False)
+class UseCase:
+    """Hold what is declared of a use case; a `name` of "" cuts, an `id` of "" means the name without an id."""
+
+    name: str | None = None
+    id: str | None = None
+    version: int | None = None
+    step: str | None = None
+    properties: Properties | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Values:
+    """Hold the declared values of a scope and of those around it. Shared between entries, so never changed."""
+
+    limit_ids: tuple[str, ...] | None = None
+    cuts_limits: bool = False
+    use_case: UseCase | None = None
+    user_id: str | None = None
+    account_name: str | None = None
+    request_properties: Properties | None = None
+    price_as_category: str | None = None
+    price_as_resource: str | None = None
+    resource_scope: str | None = None
+    log_prompt_and_response: bool | None = None
+    resolved: tuple[Values | None, Attribution] | None = field(default=None, repr=False)
+    """The attribution these values came to, with the global values it was made under."""
+
+
+NOTHING = Values()
+
+
+def merge(parent: Values, child: Values) -> Values:
+    """Merge declared values, the child's over the parent's (section 4.2)."""
+    return Values(
+        limit_ids=_merge_limits(parent, child),
+        cuts_limits=parent.cuts_limits or child.cuts_limits,
+        use_case=_merge_use_case(parent.use_case, child.use_case),
+        user_id=_nearest(child.user_id, parent.user_id),
+        account_name=_nearest(child.account_name, parent.account_name),
+        request_properties=merge_properties(parent.request_properties, child.request_properties),
+        price_as_category=_nearest(child.price_as_category, parent.price_as_category),
+        price_as_resource=_nearest(child.price_as_resource, parent.price_as_resource),
+        resource_scope=_nearest(child.resource_scope, parent.resource_scope),
+        log_prompt_and_response=(
+            parent.log_prompt_and_response if child.log_prompt_and_response is None else child.log_prompt_and_response
+        ),
+    )
+
+
+def _nearest(child: str | None, parent: str | None) -> str | None:
+    return parent if child is None else child
+
+
+def _merge_limits(parent: Values, child: Values) -> tuple[str, ...] | None:
+    """Unite parent and child, the parent's first; after a cut a list starts from nothing."""
+    if child.limit_ids is None:
+        return parent.limit_ids
+    if parent.limit_ids is None or child.cuts_limits:
+        return child.limit_ids
+    return tuple(dict.fromkeys(parent.limit_ids + child.limit_ids))
+
+
+def merge_properties(parent: Properties | None, child: Properties | None) -> Properties | None:
+    """Merge key by key, the child's winning; its None marks a key as removed, an empty child cuts."""
+    if child is None:
+        return parent
+    if parent is None or isinstance(child, _Cut):
+        return child
+    merged = {**parent, **child}
+    return _Cut(merged) if isinstance(parent, _Cut) else merged
+
+
+class _Cut(dict[str, "str | None"]):
+    """Properties over a cut: they start from nothing, whatever stands further out."""
+
+    __slots__ = ()
+
+
+def _merge_use_case(parent: UseCase | None, child: UseCase | None) -> UseCase | None:
+    """Let members override inside the same use case; another name starts empty."""
+    if child is None or parent is None:
+        return parent if child is None else child
+    if child.name is not None and child.name != parent.name:
+        return child
+    return UseCase(
+        name=parent.name,
+        id=_nearest(child.id, parent.id),
+        version=parent.version if child.version is None else child.version,
+        step=_nearest(child.step, parent.step),
+        properties=merge_properties(parent.properties, child.properties),
+    )
+
+
+class Scope:
+    """One entry of a decorator or context block: the merged values, and the use-case instance that belongs to it.
+
+    Reading an attribute gives the value in effect: `limit_ids`, `user_id`, `use_case_id`, … (the fields of
+    :class:`~payi_instrument.event.Attribution`). `last_result` is the result of the last call made inside.
+    """
+
+    __slots__ = ("_instance_id", "last_result", "owner", "parent", "values")
+
+    if TYPE_CHECKING:
+        limit_ids: tuple[str, ...]
+        use_case_name: str | None
+        use_case_id: str | None
+        use_case_version: int | None
+        use_case_step: str | None
+        use_case_properties: Properties
+        user_id: str | None
+        account_name: str | None
+        request_properties: Properties
+        price_as_category: str | None
+        price_as_resource: str | None
+        resource_scope: str | None
+        log_prompt_and_response: bool | None
+
+    def __init__(self, values: Values, parent: Scope | None = None, *, mints: bool = False) -> None:
+        """Open a scope inside `parent`; `mints` says that it begins an instance of a use case of its own."""
+        self.values = values
+        self.parent = parent
+        self.owner: Scope | None = self if mints else parent.owner if parent is not None else None
+        self.last_result: Result | None = None
+        self._instance_id: str | None = None
+
+    def __getattr__(self, name: str) -> object:
+        """Return a value in effect, generating the use-case id when it is first read."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(attribution(self), name)
+
+    def instance_id(self) -> str:
+        """Return the id of the use-case instance that began here, made when first read."""
+        if self._instance_id is None:
+            from uuid import uuid4
+
+            with _making_id:  # a scope is shared by the threads and tasks that it was handed to
+                self._instance_id = self._instance_id or str(uuid4())
+        return self._instance_id
+
+
+_making_id = threading.Lock()
+_current: ContextVar[Scope | None] = ContextVar("payi_scope", default=None)
+_last: ContextVar[Result | None] = ContextVar("payi_last_result", default=None)
+current = _current.get
+enter = _current.set
+leave = _current.reset
+
+
+class _Global:
+    """The process-wide scope: in effect in every thread and task, under every other scope."""
+
+    scope: Scope | None = None
+
+
+def set_global(values: Values | None) -> None:
+    """Install the process-wide values, or remove them with None."""
+    _Global.scope = None if values is None else Scope(values, mints=True)
+
+
+def has_scope() -> bool:
+    """Say whether any scope is in effect here, the global one included."""
+    return _Global.scope is not None or current() is not None
+
+
+def attribution(scope: Scope | None) -> Attribution:
+    """Return the values in effect in `scope`, the global ones included."""
+    outermost = _Global.scope
+    global_values = outermost.values if outermost is not None else None
+    values = scope.values if scope is not None else NOTHING
+    cached = values.resolved
+    if cached is None or cached[0] is not global_values:
+        cached = (global_values, _resolve(values if global_values is None else merge(global_values, values)))
+        values.resolved = cached
+    base = cached[1]
+    if base.use_case_name is None or base.use_case_id is not None:
+        # "" is the explicit wish for no id
+        return base if base.use_case_id != "" else replace(base, use_case_id=None)
+    owner = scope.owner if scope is not None else None
+    if outermost is not None and (owner is None or _same_use_case(global_values, values)):
+        owner = outermost
+    return replace(base, use_case_id=owner.instance_id()) if owner is not None else base
+
+
+def _same_use_case(outer: Values | None, inner: Values) -> bool:
+    if outer is None or outer.use_case is None or inner.use_case is None:
+        return inner.use_case is None
+    return inner.use_case.name in {None, outer.use_case.name}
+
+
+def _resolve(values: Values) -> Attribution:
+    """Turn declared values into the values in effect: cuts and removed keys are gone."""
+    from payi_instrument.event import Attribution  # at the first call, not on the way to the decorators
+
+    use_case = values.use_case or UseCase()
+    if not use_case.name and (use_case.id or use_case.version or use_case.step or use_case.properties):
+        logger.warning("payi: use_case_id, _version, _step and _properties are dropped: no use_case_name is in effect")
+    if not use_case.name:
+        use_case = UseCase()
+    return Attribution(
+        limit_ids=values.limit_ids or (),
+        use_case_name=use_case.name,
+        use_case_id=use_case.id,
+        use_case_version=use_case.version,
+        use_case_step=use_case.step or None,
+        use_case_properties=_kept(use_case.properties),
+        user_id=values.user_id or None,
+        account_name=values.account_name or None,
+        request_properties=_kept(values.request_properties),
+        price_as_category=values.price_as_category or None,
+        price_as_resource=values.price_as_resource or None,
+        resource_scope=values.resource_scope or None,
+        log_prompt_and_response=values.log_prompt_and_response,
+    )
+
+
+def _kept(properties: Properties | None) -> Properties:
+    return {key: value for key, value in (properties or {}).items() if value is not None}
+
+
+def remember(result: Result) -> None:
+    """Make `result` the last one of this task or thread, and of every scope around the call."""
+    _last.set(result)
+    scope = current()
+    while scope is not None:
+        scope.last_result = result
+        scope = scope.parent
+
+
+def last_result() -> Result | None:
+    """Return the result of the last call that this task or thread made, its awaited children's included."""
+    return _last.get()
+
+
+def forget_result() -> None:
+    """Start a thread's next work item without the result of the one before."""
+    _last.set(None)
+
+
+def declared(  # noqa: PLR0913  # the parameters of section 4.1
+    *,
+    limit_ids: Iterable[str] | None = None,
+    use_case_name: str | None = None,
+    use_case_id: str | None = None,
+    use_case_version: int | None = None,
+    use_case_step: str | None = None,
+    use_case_properties: Mapping[str, object] | None = None,
+    user_id: str | None = None,
+    account_name: str | None = None,
+    request_properties: Mapping[str, object] | None = None,
+    price_as_category: str | None = None,
+    price_as_resource: str | None = None,
+    resource_scope: str | None = None,
+    log_prompt_and_response: bool | None = None,
+    proxy: bool | None = None,
+) -> Values:
+    """Check the values of a scope and make them ready to merge. Raises `TypeError` naming the bad argument."""
+    texts = {
+        "use_case_name": use_case_name,
+        "use_case_id": use_case_id,
+        "use_case_step": use_case_step,
+        "user_id": user_id,
+        "account_name": account_name,
+        "price_as_category": price_as_category,
+        "price_as_resource": price_as_resource,
+        "resource_scope": resource_scope,
+    }
+    for name, text in texts.items():
+        _check(name, text, str)
+    _check("use_case_version", use_case_version, int)
+    _check("log_prompt_and_response", log_prompt_and_response, bool)
+    _check("proxy", proxy, bool)
+    if proxy:
+        msg = "proxy=True: this feature is not built yet; leave it out to meter the call"
+        raise ValueError(msg)
+    ids = _checked_ids(limit_ids)
+    use_case = UseCase(
+        name=use_case_name,
+        id=use_case_id,
+        version=use_case_version,
+        step=use_case_step,
+        properties=_checked_properties("use_case_properties", use_case_properties),
+    )
+    said = (use_case.name, use_case.id, use_case.version, use_case.step, use_case.properties)
+    return Values(
+        limit_ids=ids,
+        cuts_limits=limit_ids is not None and len(cast("list[str]", limit_ids)) == 0,
+        use_case=use_case if any(value is not None for value in said) else None,
+        user_id=user_id,
+        account_name=account_name,
+        request_properties=_checked_properties("request_properties", request_properties),
+        price_as_category=price_as_category,
+        price_as_resource=price_as_resource,
+        resource_scope=resource_scope,
+        log_prompt_and_response=log_prompt_and_response,
+    )
+
+
+def _check(name: str, value: object, kind: type) -> None:
+    if value is None or (isinstance(value, kind) and (kind is bool or not isinstance(value, bool))):
+        return
+    msg = f"{name}: {value!r} is a {type(value).__name__}, expected {kind.__name__} or None"
+    raise TypeError(msg)
+
+
+def _checked_ids(limit_ids: Iterable[str] | None) -> tuple[str, ...] | None:
+    """Trim the ids and drop blanks and repeats; the order stays."""
+    if limit_ids is None:
+        return None
+    if not isinstance(limit_ids, (list, tuple, set, frozenset)):
+        msg = f"limit_ids: {limit_ids!r} is a {type(limit_ids).__name__}, expected a list of str"
+        raise TypeError(msg)
+    for limit_id in cast("Iterable[object]", limit_ids):
+        if not isinstance(limit_id, str):
+            msg = f"limit_ids: {limit_id!r} is a {type(limit_id).__name__}, expected every id to be a str"
+            raise TypeError(msg)
+    ids = sorted(limit_ids) if isinstance(limit_ids, (set, frozenset)) else limit_ids
+    return tuple(dict.fromkeys(limit_id.strip() for limit_id in ids if limit_id.strip()))
+
+
+def _checked_properties(name: str, properties: Mapping[str, object] | None) -> Properties | None:
+    """Turn scalars into text; an empty mapping cuts."""
+    if properties is None:
+        return None
+    if not isinstance(cast("object", properties), Mapping):
+        msg = f"{name}: {properties!r} is a {type(properties).__name__}, expected a mapping of str to str"
+        raise TypeError(msg)
+    checked: dict[str, str | None] = {}
+    for key, value in properties.items():
+        if not isinstance(cast("object", key), str) or not (value is None or isinstance(value, (str, int, float, bool))):
+            msg = f"{name}[{key!r}]: {value!r} is a {type(value).__name__}, expected str keys with str values or None"
+            raise TypeError(msg)
+        checked[key] = value if value is None or isinstance(value, str) else str(value)
+    return checked or _Cut()

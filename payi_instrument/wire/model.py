@@ -1,0 +1,108 @@
+"""The base of every model on the wire, and exact money.
+
+Source: client.md section 4, wire-api section 1.1, decision 3.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic_core import core_schema
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+
+
+class Model(BaseModel):
+    """Stand at the root of the answers: unknown members are kept and reachable as attributes."""
+
+    model_config = ConfigDict(extra="allow", defer_build=True)
+
+    @classmethod
+    def of(cls, **values: Any) -> Self:
+        """Make an instance from values that are right already, at a tenth of the price of validation.
+
+        Members left out have their default, as long as that is a plain value.
+        """
+        model = cls.__new__(cls)
+        put = object.__setattr__
+        put(model, "__dict__", _plain_defaults(cls) | values)
+        put(model, "__pydantic_fields_set__", set(values))
+        put(model, "__pydantic_extra__", {})
+        put(model, "__pydantic_private__", None)
+        return model
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the members that were sent, as plain JSON values."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+    def to_json(self) -> str:
+        """Return the members that were sent, as JSON text."""
+        return self.model_dump_json(exclude_unset=True)
+
+
+@cache
+def _plain_defaults(model: type[BaseModel]) -> dict[str, Any]:
+    fields = model.model_fields.items()
+    return {name: info.default for name, info in fields if not info.is_required() and info.default_factory is None}
+
+
+class Body(BaseModel):
+    """Stand at the root of the request bodies of management operations: unknown members are refused."""
+
+    model_config = ConfigDict(extra="forbid", defer_build=True)
+
+
+class Money(float):
+    """An amount in USD: a float for comparing and formatting, with the exact decimal behind it.
+
+    Two amounts are equal when their floats are; `exact` is what the ledger holds.
+    """
+
+    __slots__ = ("exact",)
+    exact: Decimal
+
+    def __new__(cls, exact: Decimal | float | str) -> Money:
+        """Make an amount from its exact value; a float is taken at its shortest decimal text."""
+        value = exact if isinstance(exact, Decimal) else Decimal(str(exact))
+        money = super().__new__(cls, value)
+        money.exact = value
+        return money
+
+    def __reduce__(self) -> tuple[type[Money], tuple[Decimal]]:
+        """Keep the exact value in copies and pickles."""
+        return (type(self), (self.exact,))
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        """Let models read money from a number or its text, and write it as a number."""
+        return core_schema.no_info_plain_validator_function(
+            cls._read,
+            serialization=core_schema.plain_serializer_function_ser_schema(float, return_schema=core_schema.float_schema()),
+        )
+
+    @classmethod
+    def _read(cls, value: object) -> Money:
+        if isinstance(value, Money):
+            return value
+        if isinstance(value, bool) or not isinstance(value, (Decimal, float, int, str)):
+            msg = f"{value!r} is not an amount"
+            raise ValueError(msg)  # noqa: TRY004  # pydantic turns it into a validation error
+        return cls(value)
+
+
+def exact(amount: Money | None) -> Decimal | None:
+    """Return the exact value behind an amount."""
+    return None if amount is None else amount.exact
+
+
+def _in_utc(value: datetime) -> datetime:
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+Timestamp = Annotated[datetime, AfterValidator(_in_utc)]
+"""A date and time with an offset; a naive one is read as UTC (wire-api section 1.1)."""

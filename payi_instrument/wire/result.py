@@ -1,0 +1,140 @@
+"""The meter's answer to an event: what it cost and how every limit stands.
+
+Source: wire-api sections 2 and 8, limits-semantics section 4.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Literal
+
+from pydantic import Field
+
+from payi_instrument.wire.model import Model, Money, exact
+
+LimitState = Literal["ok", "blocked", "blocked_external", "exceeded", "overrun", "failed"]
+LimitType = Literal["allow", "block"]
+
+
+class CostDetailsBase(Model):
+    """Hold one side's cost in USD."""
+
+    base: Money
+
+    @property
+    def base_exact(self) -> Decimal:
+        """Return `base` as the ledger holds it."""
+        return self.base.exact
+
+
+class CostDetails(CostDetailsBase):
+    """Hold a total cost in USD; on a limit `overrun_base` is what lies beyond its `max`."""
+
+    overrun_base: Money | None = None
+
+    @property
+    def overrun_base_exact(self) -> Decimal | None:
+        """Return `overrun_base` as the ledger holds it."""
+        return exact(self.overrun_base)
+
+
+class CostData(Model):
+    """Hold input, output and total cost in USD."""
+
+    input: CostDetailsBase
+    output: CostDetailsBase
+    total: CostDetails
+
+
+class ResultCost(CostData):
+    """Hold what one event cost."""
+
+    currency: Literal["usd"] = "usd"
+
+
+class LimitResult(Model):
+    """Say how one limit stands after an event.
+
+    Amounts are in USD; `remaining` is `max - spent - held` and may be negative, `ratio` is `spent / max`. They are None
+    on a service that reports states only. `stale` marks the last known standing where the meter was not asked.
+    """
+
+    state: LimitState | None = None
+    limit_type: LimitType | None = None
+    max: Money | None = None
+    spent: Money | None = None
+    held: Money | None = None
+    remaining: Money | None = None
+    ratio: float | None = None
+    stale: bool = False
+
+    @property
+    def max_exact(self) -> Decimal | None:
+        """Return `max` as the ledger holds it."""
+        return exact(self.max)
+
+    @property
+    def spent_exact(self) -> Decimal | None:
+        """Return `spent` as the ledger holds it."""
+        return exact(self.spent)
+
+    @property
+    def held_exact(self) -> Decimal | None:
+        """Return `held` as the ledger holds it."""
+        return exact(self.held)
+
+    @property
+    def remaining_exact(self) -> Decimal | None:
+        """Return `remaining` as the ledger holds it."""
+        return exact(self.remaining)
+
+
+class IngestUnits(Model):
+    """Count one unit of an event, each side 0 to 2 147 483 647."""
+
+    input: int = 0
+    output: int = 0
+
+
+class XproxyError(Model):
+    """Say why a result is not complete."""
+
+    code: str | None = None
+    message: str | None = None
+
+
+class XproxyResult(Model):
+    """Say what one event cost and how every limit that it named stands.
+
+    `limits` is never None. On trouble `error` says what happened and `queued` whether delivery is pending; `limits` then
+    holds the last known standings, marked `stale`. `unpriced` says that the event has units and none had a price.
+    """
+
+    request_id: str | None = None
+    limits: dict[str, LimitResult] = Field(default_factory=dict[str, LimitResult])
+    blocked_limit_ids: list[str] | None = None
+    cost: ResultCost | None = None
+    use_case_name: str | None = None
+    use_case_id: str | None = None
+    use_case_step: str | None = None
+    user_id: str | None = None
+    account_name: str | None = None
+    resource_id: str | None = None
+    unknown_units: dict[str, IngestUnits] | None = None
+    request_tags: list[str] | None = None
+    duplicate_request: bool | None = None
+    warnings: list[str] | None = None
+    actions: list[str] | None = None
+    queued: bool | None = None
+    unpriced: bool | None = None
+    error: XproxyError | None = None
+
+    @property
+    def code(self) -> str | None:
+        """Return the code of `error`, as the official SDK's error object does."""
+        return self.error.code if self.error is not None else None
+
+    @property
+    def message(self) -> str | None:
+        """Return the message of `error`, as the official SDK's error object does."""
+        return self.error.message if self.error is not None else None

@@ -1,0 +1,100 @@
+"""Bodies and answers of use cases: definitions, KPIs, instances. Source: wire-api section 6."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from payi_instrument.wire.limits import CreateLimitBase, PropertyMap
+from payi_instrument.wire.model import Body, Model, Money, Timestamp
+from payi_instrument.wire.result import LimitType
+
+KpiType = Literal["boolean", "number", "percentage", "likert5", "likert7", "likert10"]
+
+
+class CreateDefinition(Body):
+    """Hold a new use-case definition; its name is 1 to 64 of `A-Za-z0-9._-`."""
+
+    name: str
+    description: str
+    limit_config: CreateLimitBase | None = None
+    logging_enabled: bool | None = None
+
+
+class UpdateDefinition(Body):
+    """Hold what may change of a definition; no change bumps its version."""
+
+    description: str | None = None
+    logging_enabled: bool | None = None
+
+
+class LimitConfig(Model):
+    """Say which limit every new instance gets."""
+
+    max: Money
+    limit_type: LimitType | None = None
+    threshold: Money | None = None
+    properties: PropertyMap | None = None
+
+
+class UseCaseDefinition(Model):
+    """Describe a use case."""
+
+    name: str
+    description: str
+    request_id: str
+    logging_enabled: bool | None = None
+    limit_config: LimitConfig | None = None
+    type_version: int | None = None
+
+
+class UseCaseInstance(Model):
+    """Describe one run of a use case; `limit_id` is its automatic limit."""
+
+    use_case_id: str
+    use_case_name: str
+    limit_id: str | None = None
+    type_version: int | None = None
+
+
+class CreateKpi(Body):
+    """Hold a new KPI."""
+
+    name: str
+    description: str
+    kpi_type: KpiType
+    goal: float
+
+
+class UpdateKpi(Body):
+    """Hold what may change of a KPI."""
+
+    description: str | None = None
+    goal: float | None = None
+
+
+class Kpi(Model):
+    """Describe a KPI of a definition."""
+
+    name: str
+    description: str
+    request_id: str
+    kpi_type: KpiType | None = None
+    goal: float | None = None
+    created_timestamp: Timestamp | None = None
+    updated_timestamp: Timestamp | None = None
+
+
+class ScoreRequest(Body):
+    """Hold a score: boolean 0 or 1, percentage 0 to 100, likertN 1 to N, number any; null clears it."""
+
+    score: bool | int | float | None = None
+
+
+class KpiScore(Model):
+    """Hold one score of an instance; its timestamps are named differently from a KPI's."""
+
+    kpi_name: str
+    kpi_type: KpiType | None = None
+    score: float | None = None
+    create_timestamp: Timestamp | None = None
+    update_timestamp: Timestamp | None = None
