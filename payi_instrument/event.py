@@ -125,6 +125,22 @@ class UsageEvent:
     warnings: tuple[str, ...] = ()
 
 
+class Amount(Protocol):
+    """An amount in USD."""
+
+    @property
+    def base(self) -> float:
+        """Return the amount."""
+
+
+class EventCost(Protocol):
+    """What an event cost."""
+
+    @property
+    def total(self) -> Amount:
+        """Return the whole cost."""
+
+
 class LimitStanding(Protocol):
     """Say how one limit stood after an event."""
 
@@ -141,5 +157,5 @@ class Result(Protocol):
         """Return the standing of every limit that the event named."""
 
     @property
-    def warnings(self) -> list[str] | None:
-        """Return what the meter noticed about the event."""
+    def cost(self) -> EventCost | None:
+        """Return the cost, None when the event was not priced yet."""

@@ -18,6 +18,28 @@ logger = logging.getLogger("payi.instrument")
 _raising = False
 
 
+class _Forward(logging.Handler):
+    """Hand records on to the logger that the user chose."""
+
+    def __init__(self, target: logging.Logger) -> None:
+        super().__init__()
+        self._target = target
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._target.isEnabledFor(record.levelno):
+            self._target.handle(record)
+
+
+def forward_to(target: logging.Logger | None) -> None:
+    """Send everything that is logged to `target` instead; None restores the package's own logger."""
+    for handler in [handler for handler in logger.handlers if isinstance(handler, _Forward)]:
+        logger.removeHandler(handler)
+    logger.propagate = target is None or target is logger
+    if not logger.propagate and target is not None:
+        logger.addHandler(_Forward(target))
+        logger.setLevel(logging.DEBUG)  # the chosen logger's level decides
+
+
 def raise_errors(mode: bool, /) -> None:  # noqa: FBT001  # the mode is the whole message
     """Choose what a :class:`Guard` does with an error: raise it (tests) or log and swallow it (production)."""
     global _raising  # noqa: PLW0603  # one process, one mode

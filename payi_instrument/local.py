@@ -12,7 +12,7 @@ import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qsl, unquote
 
 from payi_instrument.engine.engine import Engine
@@ -41,41 +41,42 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
 class LocalTransport:
     """Carry requests and events to an engine in this process, for one application."""
 
-    embedded = True
+    embedded: Literal[True] = True
 
     def __init__(self, engine: Engine, application: str) -> None:
         """Take the engine and the application whose limits and events are meant."""
-        self._engine = engine
+        self._open: Engine | None = engine
         self._application = application
         self._worker: ThreadPoolExecutor | None = None
-        self._closed = False
+
+    @property
+    def meter(self) -> tuple[object, str]:
+        """Return what two transports to the same ledger and application share."""
+        return (self._engine(), self._application)
 
     def send(self, request: Request[Any]) -> Reply:
         """Answer one operation."""
-        self._check_open()
-        return self._engine.answer(request, self._application)
+        return self._engine().answer(request, self._application)
 
     async def asend(self, request: Request[Any]) -> Reply:
         """Answer one operation on a worker thread; the loop goes on meanwhile."""
-        self._check_open()
+        self._engine()
         return await asyncio.get_running_loop().run_in_executor(self._thread(), self.send, request)
 
     def ingest(self, events: Sequence[UsageEvent]) -> list[XproxyResult]:
         """Book events and return a result for each; they are durable when this returns."""
-        self._check_open()
-        return [_result(outcome) for outcome in self._engine.ingest(list(events), self._application)]
+        return [_result(outcome) for outcome in self._engine().ingest(list(events), self._application)]
 
     async def aingest(self, events: Sequence[UsageEvent]) -> list[XproxyResult]:
         """Book events on a worker thread; what many tasks queue meanwhile is committed together."""
-        self._check_open()
-        ticket = self._engine.put(list(events), self._application)
-        outcomes = await asyncio.get_running_loop().run_in_executor(self._thread(), self._engine.settle, ticket)
+        engine = self._engine()
+        ticket = engine.put(list(events), self._application)
+        outcomes = await asyncio.get_running_loop().run_in_executor(self._thread(), engine.settle, ticket)
         return [_result(outcome) for outcome in outcomes]
 
     def limit_states(self, limit_ids: Sequence[str], timeout: float | None = None) -> Mapping[str, LimitResult]:  # noqa: ARG002
         """Return how limits stand now; unknown ids are left out. There is no network to wait for."""
-        self._check_open()
-        return self._engine.limit_states(list(limit_ids), self._application)
+        return self._engine().limit_states(list(limit_ids), self._application)
 
     async def alimit_states(self, limit_ids: Sequence[str], timeout: float | None = None) -> Mapping[str, LimitResult]:  # noqa: ARG002, ASYNC109
         """Return how limits stand now, read on a worker thread."""
@@ -83,7 +84,7 @@ class LocalTransport:
 
     def close(self) -> None:
         """Stop serving; the engine closes with its last client."""
-        self._closed = True
+        self._open = None
         if self._worker is not None:
             self._worker.shutdown(wait=True)
 
@@ -100,10 +101,11 @@ class LocalTransport:
 
     _worker_pid = 0
 
-    def _check_open(self) -> None:
-        if self._closed:
+    def _engine(self) -> Engine:
+        if self._open is None:
             msg = "the client is closed; make a new one"
             raise PayiError(msg)
+        return self._open
 
 
 def _result(outcome: Outcome) -> XproxyResult:
@@ -114,6 +116,15 @@ def _result(outcome: Outcome) -> XproxyResult:
 
 _engines: weakref.WeakValueDictionary[tuple[str, Options, str], Engine] = weakref.WeakValueDictionary()
 _opening = threading.Lock()
+
+
+def _after_fork_in_child() -> None:
+    global _opening  # noqa: PLW0603  # a thread of the parent may hold the old one
+    _opening = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def open_local(url: str) -> LocalTransport:
@@ -134,7 +145,7 @@ def open_local(url: str) -> LocalTransport:
     given = dict(parse_qsl(query, keep_blank_values=True))
     application = given.pop("application", "default")
     options, synchronous = _options(given)
-    if place in {"", "/"}:
+    if place in {"", "/", "/:memory:"}:
         return LocalTransport(Engine(SqliteStore(None), options), application)
     if not place.startswith("/"):
         msg = f"base_url={url!r}: write sqlite:///relative.db or sqlite:////absolute.db"

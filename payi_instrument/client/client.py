@@ -57,18 +57,29 @@ class Payi:
     ) -> None:
         """Settle where the meter is; the environment is read now."""
         settings = _settings(api_key, base_url)
-        self.base_url = settings.base_url
-        self.api_key = settings.api_key
-        self._transport: HttpTransport | LocalTransport
+        transport: HttpTransport | LocalTransport
         if _is_embedded(settings.base_url):
             from payi_instrument.local import open_local
 
-            self._transport = open_local(settings.base_url)
+            transport = open_local(settings.base_url)
         else:
             from payi_instrument.client.transport import HttpTransport
 
             headers = {**settings.headers, **(default_headers or {})}
-            self._transport = HttpTransport(settings.base_url, settings.api_key or "", headers, timeout, http_client)
+            transport = HttpTransport(settings.base_url, settings.api_key or "", headers, timeout, http_client)
+        self._use(transport, settings.base_url, settings.api_key)
+
+    @classmethod
+    def over(cls, transport: LocalTransport) -> Self:
+        """Return a client of a meter that another client opened already."""
+        client = cls.__new__(cls)
+        client._use(transport, "sqlite://", None)
+        return client
+
+    def _use(self, transport: HttpTransport | LocalTransport, base_url: str, api_key: str | None) -> None:
+        self.base_url = base_url
+        self.api_key = api_key
+        self._transport = transport
         self.limits = Limits(self)
         self.ingest = Ingest(self)
         self.categories = Categories(self)
@@ -110,18 +121,29 @@ class AsyncPayi:
     ) -> None:
         """Settle where the meter is; the environment is read now."""
         settings = _settings(api_key, base_url)
-        self.base_url = settings.base_url
-        self.api_key = settings.api_key
-        self._transport: AsyncHttpTransport | LocalTransport
+        transport: AsyncHttpTransport | LocalTransport
         if _is_embedded(settings.base_url):
             from payi_instrument.local import open_local
 
-            self._transport = open_local(settings.base_url)
+            transport = open_local(settings.base_url)
         else:
             from payi_instrument.client.transport import AsyncHttpTransport
 
             headers = {**settings.headers, **(default_headers or {})}
-            self._transport = AsyncHttpTransport(settings.base_url, settings.api_key or "", headers, timeout, http_client)
+            transport = AsyncHttpTransport(settings.base_url, settings.api_key or "", headers, timeout, http_client)
+        self._use(transport, settings.base_url, settings.api_key)
+
+    @classmethod
+    def over(cls, transport: LocalTransport) -> Self:
+        """Return a client of a meter that another client opened already."""
+        client = cls.__new__(cls)
+        client._use(transport, "sqlite://", None)
+        return client
+
+    def _use(self, transport: AsyncHttpTransport | LocalTransport, base_url: str, api_key: str | None) -> None:
+        self.base_url = base_url
+        self.api_key = api_key
+        self._transport = transport
         self.limits = AsyncLimits(self)
         self.ingest = AsyncIngest(self)
         self.categories = AsyncCategories(self)

@@ -5,10 +5,12 @@ Source: wire-api sections 1.3, 3.1 and 4.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from payi_instrument.engine.limits import NO_THRESHOLD, state_at
+from payi_instrument.engine.pricing import EXACT
 from payi_instrument.wire import headers as names
 from payi_instrument.wire.headers import PayiHeaderNames
 from payi_instrument.wire.ingest import IngestResponse
@@ -24,10 +26,15 @@ if TYPE_CHECKING:
     from payi_instrument.event import UsageEvent
 
 _PRINTABLE = frozenset(map(chr, range(0x20, 0x7F)))
+_UNSENDABLE = re.compile("[\r\n\0\ud800-\udfff]")
+_SAFE = " /:"
 
 
 def event_request(event: UsageEvent) -> Request[IngestResponse]:
-    """Return the single ingest of an event: attribution in headers, the rest in the body, nothing absent sent."""
+    """Return the single ingest of an event: attribution in headers, the rest in the body, nothing absent sent.
+
+    What no header can carry becomes a blank: the event of a call that was made is never lost for it (decision 8).
+    """
     who = event.attribution
     headers = {
         PayiHeaderNames.use_case_name: who.use_case_name,
@@ -41,6 +48,7 @@ def event_request(event: UsageEvent) -> Request[IngestResponse]:
         names.HOLD_ID: event.hold_id,
         names.INSTRUMENTED_MODULE: event.module,
         names.UNPRICED: "record" if event.record_unpriced else None,
+        names.REQUEST_TAGS: ",".join(event.request_tags),
     }
     body: dict[str, Any] = {
         "category": event.category,
@@ -54,6 +62,7 @@ def event_request(event: UsageEvent) -> Request[IngestResponse]:
         "provider_uri": event.provider_uri,
         "provider_response_id": event.provider_response_id,
         "provider_request_json": event.provider_request_json,
+        "provider_request_reasoning_json": event.provider_request_reasoning_json,
         "provider_request_headers": _pairs(event.provider_request_headers),
         "provider_response_headers": _pairs(event.provider_response_headers),
         "provider_response_json": event.provider_response_json,
@@ -61,13 +70,16 @@ def event_request(event: UsageEvent) -> Request[IngestResponse]:
             {"name": name, "arguments": arguments} for name, arguments in event.function_calls
         ]
         or None,
-        "properties": {**who.request_properties, **event.properties} or None,
+        "properties": {**event.properties, **who.request_properties} or None,
         "use_case_properties": dict(who.use_case_properties) or None,
     }
     return Request(
         INGEST,
         query={"id": event.provider_response_id} if event.provider_response_id else {},
-        headers=encoded_headers(who.limit_ids, headers),
+        headers=encoded_headers(
+            [_UNSENDABLE.sub(" ", limit_id) for limit_id in who.limit_ids],
+            {name: text and _UNSENDABLE.sub(" ", text) for name, text in headers.items()},
+        ),
         body={name: value for name, value in body.items() if value is not None},
     )
 
@@ -77,24 +89,37 @@ def _pairs(headers: Mapping[str, str] | None) -> list[dict[str, str]] | None:
 
 
 def encoded_headers(limit_ids: Iterable[str], texts: Mapping[str, str | None]) -> dict[str, str]:
-    """Return headers that any HTTP library sends as they are: None dropped, ids joined, what is not ASCII percent-encoded.
+    """Return headers that any HTTP library sends as they are: None dropped, ids joined.
 
-    Raises `ValueError` naming the header for CR, LF or NUL, which no header can hold (wire-api section 1.3).
+    All are percent-encoded when one holds what a header would not keep: non-ASCII, outer blanks, a comma inside an id.
+    Raises `TypeError` naming the header for a value that is no str, `ValueError` for CR, LF, NUL or half a character,
+    which are refused (wire-api section 1.3).
     """
     ids = list(limit_ids)
     given = {name: text for name, text in texts.items() if text}
+    encode = False
     for name, text in [*given.items(), *((PayiHeaderNames.limit_ids, limit_id) for limit_id in ids)]:
-        if any(char in text for char in "\r\n\0"):
-            msg = f"{name}: {text!r} holds a line break or NUL, which a header can't carry"
+        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without a checker
+            msg = f"{name}: {text!r} is a {type(text).__name__}, expected str"
+            raise TypeError(msg)
+        if _UNSENDABLE.search(text):
+            msg = f"{name}: {text!r} holds a line break, NUL or half a character, which a header can't carry"
             raise ValueError(msg)
-    encode = any(not _PRINTABLE.issuperset(text) for text in [*given.values(), *ids]) or any("," in part for part in ids)
-    if encode:
-        given = {name: quote(text, safe=" /:") for name, text in given.items()}
-        ids = [quote(limit_id, safe=" /:") for limit_id in ids]
+        encode = encode or not _PRINTABLE.issuperset(text) or text != text.strip(" ")
+    if encode or any("," in limit_id for limit_id in ids):
+        given = {name: _encoded(text) for name, text in given.items()}
+        ids = [_encoded(limit_id) for limit_id in ids]
         given[names.ENCODING] = "percent"
     if ids:
         given[PayiHeaderNames.limit_ids] = ",".join(ids)
     return given
+
+
+def _encoded(text: str) -> str:
+    """Percent-encode a value; a first or last blank too, since HTTP drops it."""
+    inner = text.strip(" ")
+    at = text.index(inner)
+    return "%20" * at + quote(inner, safe=_SAFE) + "%20" * (len(text) - at - len(inner))
 
 
 def result_of(reply: Reply) -> XproxyResult:
@@ -113,6 +138,6 @@ def state_of(reply: Reply) -> LimitResult:
         max=limit.max,
         spent=spent,
         held=held,
-        remaining=Money(limit.max.exact - spent.exact - held.exact),
+        remaining=Money(EXACT.subtract(EXACT.subtract(limit.max.exact, spent.exact), held.exact)),
         ratio=spent / limit.max,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, cast
 from uuid import uuid4
 
@@ -13,7 +14,7 @@ from payi_instrument.wire import operations as table
 from payi_instrument.wire.headers import PayiHeaderNames
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from datetime import datetime
 
     from payi_instrument.wire.ingest import BulkIngestResponse, IngestResponse
@@ -98,7 +99,8 @@ def _units(  # noqa: PLR0913  # the published parameters
         names.REQUEST_TAGS: ",".join(request_tags) if request_tags else None,
         names.EVENT_ID: event_id,
     }
-    headers = encoded_headers(distinct_ids(limit_ids or []), {name: text or None for name, text in texts.items()})
+    ids = distinct_ids([] if limit_ids is None or limit_ids is UNSET else limit_ids)
+    headers = encoded_headers(ids, {name: text or None for name, text in texts.items()})
     body = given(
         category=category,
         units=units,
@@ -142,6 +144,9 @@ def _text(value: int | None | Unset) -> str | None:
 def _stringly(properties: Mapping[str, object] | None | Unset) -> dict[str, str | None] | None | Unset:
     if properties is None or properties is UNSET:
         return properties
+    if not isinstance(properties, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without a checker
+        msg = f"properties: {properties!r} is a {type(properties).__name__}, expected a mapping of str to str"
+        raise TypeError(msg)
     return {key: None if value is None else str(value) for key, value in properties.items()}
 
 
@@ -149,13 +154,19 @@ def _bulk(*, events: Iterable[Mapping[str, Any]], **options: Unpack[Options]) ->
     """Report up to 1000 events, independent of each other; attribution stands in each item (wire-api section 3.2).
 
     An item's `resource_scope` is sent as `scope`. `error_count` and `errors` tell which items were refused. Raises
-    `BadRequestError` when all were.
+    `BadRequestError` when all were, `TypeError` when `events` is not a list of mappings.
     """
+    if isinstance(events, Mapping):
+        msg = "events: one mapping, expected a list of mappings"
+        raise TypeError(msg)
     items = [_item(event) for event in events]
     return build(table.INGEST_BULK, options, body=items)
 
 
 def _item(event: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(event, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without a checker
+        msg = f"events: {event!r} is a {type(event).__name__}, expected a list of mappings"
+        raise TypeError(msg)
     item = dict(event)
     if "resource_scope" in item:
         item["scope"] = item.pop("resource_scope")

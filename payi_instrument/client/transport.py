@@ -6,10 +6,11 @@ httpx2 is used when it is installed, else httpx; `PAYI_HTTP` picks. Source: clie
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 from payi_instrument.client.encoding import event_request, result_of, state_of
@@ -44,7 +45,7 @@ _ERRORS_FROM = 400
 class _Wire:
     """What both transports share: where the meter is, the headers of every request, how a reply is read."""
 
-    embedded = False
+    embedded: Literal[False] = False
 
     def __init__(self, base_url: str, api_key: str, headers: Mapping[str, str], timeout: float) -> None:
         self._base_url = base_url.rstrip("/")
@@ -56,11 +57,16 @@ class _Wire:
         }
         self._timeout = timeout
 
+    @property
+    def meter(self) -> tuple[object, str]:
+        """Return what two transports to the same meter and application share."""
+        return (self._base_url, self._headers[PayiHeaderNames.api_key])
+
     def _arguments(self, request: Request[Any]) -> dict[str, Any]:
         headers = {**self._headers, **request.headers}
         if request.operation.method != "GET":
             headers.setdefault(IDEMPOTENCY_KEY, str(uuid4()))
-        body = None if request.body is None else json.dumps(request.body, default=_plain).encode()
+        body = None if request.body is None else _json(request.body)
         return {
             "method": request.operation.method,
             "url": self._base_url + request.url_path(),
@@ -150,6 +156,11 @@ class AsyncHttpTransport(_Wire):
                 states[limit_id] = state_of(await self.asend(_retrieve(limit_id, timeout)))
         return states
 
+    def blocking(self) -> HttpTransport:
+        """Return a transport to the same meter for callers that wait, with connections of its own."""
+        key = self._headers[PayiHeaderNames.api_key]
+        return HttpTransport(self._base_url, key, self._headers, self._timeout, None)
+
     async def aclose(self) -> None:
         """Close the connections that this transport opened."""
         if self._own:
@@ -189,11 +200,20 @@ def _query(value: object) -> str | list[str]:
     return [str(item) for item in value] if isinstance(value, list) else str(value)
 
 
-def _plain(value: object) -> object:
-    """Serialise what JSON does not know: times as ISO 8601, decimals as numbers, models as objects."""
+_DECIMAL = f"decimal {uuid4()} "
+"""Marks the decimals of a body until they are written; nobody else's text begins so."""
+
+
+def _json(body: object) -> bytes:
+    """Write a body as JSON: times in ISO 8601, decimals as numbers with all their digits."""
+    text = json.dumps(body, default=_plain)
+    return (re.sub(f'"{_DECIMAL}([^"]*)"', r"\1", text) if _DECIMAL in text else text).encode()
+
+
+def _plain(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Decimal):
-        return float(value)
+        return f"{_DECIMAL}{value}"
     msg = f"{value!r} is a {type(value).__name__}, which JSON can't carry"
     raise TypeError(msg)

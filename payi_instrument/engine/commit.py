@@ -5,8 +5,12 @@ A lone caller pays no hop and waits for nobody; what arrives during a commit is 
 
 from __future__ import annotations
 
+import os
+import weakref
 from collections import deque
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from payi_instrument.errors import APIConnectionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,19 +33,20 @@ class Ticket(Generic[ItemT, AnswerT]):
         """Queue an item that has no answer yet."""
         self.item = item
         self.done = False
-        self.error: BaseException | None = None
+        self.error: Exception | None = None
 
 
 class Committer(Generic[ItemT, AnswerT]):
     """Commit items in groups, in the order they were queued."""
 
-    __slots__ = ("_commit", "_lock", "_queue")
+    __slots__ = ("__weakref__", "_commit", "_lock", "_queue")
 
     def __init__(self, commit: Callable[[list[ItemT]], list[AnswerT]], lock: Callable[[], Lock]) -> None:
         """Take the function that commits a list of items in one transaction, and how to get the store's lock."""
         self._commit = commit
         self._queue: deque[Ticket[ItemT, AnswerT]] = deque()
         self._lock = lock
+        _committers.add(self)
 
     def put(self, item: ItemT) -> Ticket[ItemT, AnswerT]:
         """Queue an item; :meth:`settle` waits for its answer."""
@@ -61,13 +66,37 @@ class Committer(Generic[ItemT, AnswerT]):
             raise ticket.error
         return ticket.answer
 
+    def forget_queue(self) -> None:
+        """Drop what is queued: a forked child has copies of its parent's tickets, which the parent commits."""
+        self._queue.clear()
+
     def _commit_group(self) -> None:
-        group = [self._queue.popleft() for _ in range(min(len(self._queue), _MAX_GROUP))]
+        group: list[Ticket[ItemT, AnswerT]] = []
         try:
+            while self._queue and len(group) < _MAX_GROUP:
+                group.append(self._queue.popleft())
             answers = self._commit([ticket.item for ticket in group])
-        except BaseException as error:  # noqa: BLE001  # every caller of the group has to hear of it
+            for ticket, answer in zip(group, answers, strict=True):
+                ticket.answer = answer
+        except Exception as error:  # noqa: BLE001  # every caller of the group has to hear of it
             for ticket in group:
-                ticket.error, ticket.done = error, True
-            return
-        for ticket, answer in zip(group, answers, strict=True):
-            ticket.answer, ticket.done = answer, True
+                ticket.error = error
+        except BaseException as error:  # an interrupt is this thread's alone; the others' items may not be stored
+            for ticket in group:
+                ticket.error = APIConnectionError(f"the commit was interrupted by {type(error).__name__}")
+            raise
+        finally:
+            for ticket in group:
+                ticket.done = True
+
+
+_committers: weakref.WeakSet[Committer[Any, Any]] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for committer in list(_committers):
+        committer.forget_queue()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -27,13 +28,18 @@ Batch = list[Ingest]
 
 
 class Engine:
-    """Answer operations and ingest events for any number of threads and applications."""
+    """Answer operations and ingest events for any number of threads and applications.
+
+    The ledger is closed when nobody refers to its engine any more.
+    """
 
     def __init__(self, store: SqliteStore, options: Options) -> None:
         """Take an open ledger and how strict to be."""
         self._store = store
-        self._meter = Meter(store, system_catalogue(), options)
-        self._committer: Committer[Batch, list[Outcome]] = Committer(self._commit, lambda: store.lock)
+        commit = partial(_commit, Meter(store, system_catalogue(), options))
+        self._committer: Committer[Batch, list[Outcome]] = Committer(commit, lambda: store.lock)
+        closing = weakref.finalize(self, store.close)
+        closing.atexit = False  # what other exit hooks still deliver comes first
 
     @cached_property
     def _core(self) -> CoreStore:
@@ -76,7 +82,7 @@ class Engine:
     def ingest(self, events: list[UsageEvent], application: str) -> list[Outcome]:
         """Book events in order and return an outcome for each; it is durable when this returns (design decision 9).
 
-        Raises the database's error when nothing could be stored.
+        Raises `APIConnectionError` when nothing could be stored.
         """
         return self._committer.settle(self.put(events, application))
 
@@ -87,10 +93,6 @@ class Engine:
     def settle(self, ticket: Ticket[Batch, list[Outcome]]) -> list[Outcome]:
         """Return the outcomes of queued events, committing them unless another caller did."""
         return self._committer.settle(ticket)
-
-    def _commit(self, batches: list[Batch]) -> list[list[Outcome]]:
-        outcomes = iter(self._meter.ingest([item for batch in batches for item in batch]))
-        return [[next(outcomes) for _ in batch] for batch in batches]
 
     def limit_states(self, limit_ids: list[str], application: str) -> dict[str, LimitResult]:
         """Return how limits stand now, unknown ids left out: what a gate asks before a call."""
@@ -103,9 +105,10 @@ class Engine:
             states[limit_id] = limit_result(state, row.limit_type, row.max, spend)
         return states
 
-    def close(self) -> None:
-        """Close the ledger."""
-        self._store.close()
+
+def _commit(meter: Meter, batches: list[Batch]) -> list[list[Outcome]]:
+    outcomes = iter(meter.ingest([item for batch in batches for item in batch]))
+    return [[next(outcomes) for _ in batch] for batch in batches]
 
 
 def _bulk_response(outcomes: list[Outcome], *, with_results: bool) -> BulkIngestResponse:

@@ -5,6 +5,7 @@ Source: wire-api sections 1.3, 3.1 and 3.2.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 
@@ -14,7 +15,7 @@ from payi_instrument.event import Attribution, UsageEvent
 from payi_instrument.wire import headers as names
 from payi_instrument.wire.codes import ContractError
 from payi_instrument.wire.headers import PayiHeaderNames
-from payi_instrument.wire.ingest import MAX_BULK, BulkIngestRequest, IngestRequest, unknown_members
+from payi_instrument.wire.ingest import MAX_BULK, MAX_COUNT, BulkIngestRequest, IngestRequest, unknown_members
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,6 +121,30 @@ def _forget_prompts(event: UsageEvent) -> None:
     event.provider_request_json = event.provider_request_reasoning_json = event.provider_response_json = None
 
 
+def storable(event: UsageEvent) -> UsageEvent:
+    """Return an event without what no database takes: half characters become `?`, numbers past 32 bits are dropped."""
+    attribution = replace(event.attribution, **_storable(event.attribution))
+    warnings = (*event.warnings, "unstorable: the event held half a character or a number past 32 bits")
+    return replace(event, **{**_storable(event), "attribution": attribution, "warnings": warnings})
+
+
+def _storable(part: UsageEvent | Attribution) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    for name in part.__slots__:
+        value: object = getattr(part, name)
+        if isinstance(value, str):
+            changes[name] = _whole(value)
+        elif isinstance(value, tuple):
+            changes[name] = tuple(map(_whole, cast("tuple[str, ...]", value)))
+        elif isinstance(value, int) and abs(value) > MAX_COUNT:
+            changes[name] = None
+    return changes
+
+
+def _whole(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
+
+
 def _decoded(headers: Mapping[str, str]) -> dict[str, str]:
     """Return headers by lower-case name, percent-decoded where the sender says so."""
     lower = {name.lower(): value for name, value in headers.items()}
@@ -131,7 +156,8 @@ def _decoded(headers: Mapping[str, str]) -> dict[str, str]:
 
 def _limit_ids(headers: Mapping[str, str]) -> tuple[str, ...]:
     parts = [part.strip() for part in headers.get(PayiHeaderNames.limit_ids.lower(), "").split(",")]
-    return _distinct([unquote(part) for part in parts] if names.ENCODING.lower() in headers else parts)
+    encoded = headers.get(names.ENCODING.lower()) == "percent"
+    return _distinct([unquote(part) for part in parts] if encoded else parts)
 
 
 def _distinct(parts: list[str]) -> tuple[str, ...]:
@@ -146,8 +172,9 @@ def _distinct(parts: list[str]) -> tuple[str, ...]:
 def _version(text: str | None) -> int | None:
     if text is None or text == "":
         return None
-    if not (text.isascii() and text.isdecimal()):
-        raise ContractError("request_processing_error", f"use_case_version: {text[:40]!r} is not a whole number")
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_COUNT)) and int(text) <= MAX_COUNT):
+        message = f"use_case_version: {text[:40]!r} is not a whole number of 0 to {MAX_COUNT}"
+        raise ContractError("request_processing_error", message)
     return int(text)
 
 

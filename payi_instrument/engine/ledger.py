@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, Inexact
 from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from payi_instrument.engine.pricing import EXACT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +30,21 @@ def to_micros(moment: datetime) -> int:
 def from_micros(micros: int) -> datetime:
     """Return the moment that is `micros` microseconds after 1970 UTC."""
     return EPOCH + micros * _MICROSECOND
+
+
+def plain_amount(value: Decimal, whole_digits: int, places: int) -> Decimal | None:
+    """Return a finite amount in plain notation without trailing zeros, None when it needs more digits or places.
+
+    Independent of the caller's decimal context, and of how large an exponent the amount was written with.
+    """
+    if value.adjusted() >= whole_digits:
+        return None
+    try:
+        shortest = value.normalize(EXACT)
+    except Inexact:
+        return None
+    exponent = shortest.as_tuple().exponent
+    return Decimal(f"{shortest:f}") if isinstance(exponent, int) and exponent >= -places else None
 
 
 class EventRow(NamedTuple):

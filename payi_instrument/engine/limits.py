@@ -8,6 +8,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from payi_instrument.engine.ledger import plain_amount
 from payi_instrument.engine.pricing import EXACT
 from payi_instrument.wire.codes import ContractError
 
@@ -86,9 +87,9 @@ def check_max(value: Decimal) -> Decimal:
 
 def check_threshold(value: Decimal | None) -> Decimal:
     """Return the effective threshold: 0.75 to 0.99, or 1 for none; raise `ContractError` for anything else."""
-    if value is None or value == NO_THRESHOLD:
+    if value is None:
         return NO_THRESHOLD
-    if not value.is_finite() or not _MIN_THRESHOLD <= value <= _MAX_THRESHOLD:
+    if not value.is_finite() or (value != NO_THRESHOLD and not _MIN_THRESHOLD <= value <= _MAX_THRESHOLD):
         raise ContractError(_CREATE, f"threshold: {value} is not {_MIN_THRESHOLD} to {_MAX_THRESHOLD}, 1.0 or absent")
     return _canonical("threshold", value, _CREATE)
 
@@ -102,8 +103,7 @@ def check_properties(properties: Mapping[str, str | None]) -> dict[str, str]:
 
 def _canonical(name: str, value: Decimal, code: str) -> Decimal:
     """Drop trailing zeros, and refuse what the ledger could not hold exactly."""
-    plain = Decimal(f"{value.normalize():f}")
-    exponent = plain.as_tuple().exponent
-    if plain.adjusted() >= _MAX_WHOLE_DIGITS or (isinstance(exponent, int) and exponent < -_MAX_PLACES):
+    plain = plain_amount(value, _MAX_WHOLE_DIGITS, _MAX_PLACES)
+    if plain is None:
         raise ContractError(code, f"{name}: {value} needs more than {_MAX_WHOLE_DIGITS} digits or {_MAX_PLACES} places")
     return plain

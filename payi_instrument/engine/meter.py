@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from uuid import UUID
 
 from payi_instrument.engine import limits as rules
+from payi_instrument.engine.intake import storable
 from payi_instrument.engine.ledger import EventRow, LimitRow, from_micros, to_micros
 from payi_instrument.engine.pricing import EXACT, ZERO, Cost, ResourceVersion, price, with_context
+from payi_instrument.errors import APIConnectionError
 from payi_instrument.event import UNKNOWN_MODEL
 from payi_instrument.wire.codes import ContractError
 from payi_instrument.wire.headers import BLOCKED, CLIENT_FAILURE, REFUSED
@@ -75,7 +77,29 @@ class Meter:
         self._options = options
 
     def ingest(self, batch: list[Ingest]) -> list[Outcome]:
-        """Book events in order, in one transaction; an event that is refused does not stop the others."""
+        """Book events in order, in one transaction; an event that is refused does not stop the others.
+
+        Raises `APIConnectionError` when the database fails; nothing is stored then.
+        """
+        try:
+            return self._ingest(batch)
+        except APIConnectionError:
+            raise
+        except Exception as error:  # noqa: BLE001  # one bad event must not take along those that share its transaction
+            if len(batch) > 1:
+                return [outcome for item in batch for outcome in self.ingest([item])]
+            return [self._refuse_or_repair(batch[0], error)]
+
+    def _refuse_or_repair(self, item: Ingest, error: Exception) -> Outcome:
+        """Answer an event that can't be stored as it is; one of an instrumented call is repaired (decision 8)."""
+        if not isinstance(error, (UnicodeEncodeError, OverflowError)):
+            return ContractError("unexpected_error", f"{type(error).__name__}: {error}")
+        repaired = storable(item.event)
+        if repaired == item.event or not item.event.record_unpriced:
+            return ContractError("request_processing_error", f"event: {error}")
+        return self._ingest([Ingest(item.application, repaired)])[0]
+
+    def _ingest(self, batch: list[Ingest]) -> list[Outcome]:
         now = datetime.now(UTC)
         with self._store.transaction():
             limits = self._lock(batch)
@@ -140,7 +164,7 @@ class Meter:
         warnings.extend(cost.warnings)
         named = self._named_limits(event, rows, warnings)
         standings = _standings(event, named, cost)
-        notes = _notes(warnings, cost, unpriced=version is None and bool(event.units))
+        notes = _notes(warnings, list(event.request_tags), cost, unpriced=version is None and bool(event.units))
         row = EventRow(
             request_id=_request_id(),
             application=application,
@@ -358,11 +382,13 @@ def _cost(cost: Cost) -> ResultCost:
     )
 
 
-def _notes(warnings: list[str], cost: Cost, *, unpriced: bool) -> dict[str, object]:
+def _notes(warnings: list[str], tags: list[str], cost: Cost, *, unpriced: bool) -> dict[str, object]:
     """Gather what a result says beside costs and limits; empty for nearly every event."""
     notes: dict[str, object] = {}
     if warnings:
         notes["warnings"] = warnings
+    if tags:
+        notes["request_tags"] = tags
     if cost.unknown_units:
         notes["unknown_units"] = cost.unknown_units
     if unpriced:
@@ -371,7 +397,7 @@ def _notes(warnings: list[str], cost: Cost, *, unpriced: bool) -> dict[str, obje
 
 
 def _all_properties(event: UsageEvent) -> dict[str, str]:
-    merged = {**event.attribution.request_properties, **event.properties}
+    merged = {**event.properties, **event.attribution.request_properties}  # the user's own keys win
     return {key: value for key, value in merged.items() if value is not None}
 
 
@@ -387,7 +413,6 @@ def _detail(event: UsageEvent) -> dict[str, object]:
         "provider_request_reasoning_json": event.provider_request_reasoning_json,
         "provider_response_json": event.provider_response_json,
         "provider_response_function_calls": event.function_calls,
-        "request_tags": event.request_tags,
         "use_case_properties": event.attribution.use_case_properties,
         "resource_scope": event.attribution.resource_scope,
     }

@@ -69,6 +69,9 @@ def answer(request: Request[Any], application: str, store: CoreStore) -> Reply:
         return handler(Call(application, store, request.path, query, body))
     except ContractError as error:
         return Reply(error.status, envelope(error))
+    except UnicodeEncodeError as error:
+        refusal = ContractError("request_processing_error", f"{error.object[:40]!r} holds half a character ({error.reason})")
+        return Reply(refusal.status, envelope(refusal))
 
 
 def checked(model: type[ModelT], value: object, operation: Operation[Any]) -> ModelT:

@@ -34,5 +34,5 @@ def decode_cursor(cursor: str | None, digest: str) -> tuple[datetime, str] | Non
         if made_for != digest:
             raise ContractError("invalid_cursor", "cursor: it belongs to another listing; start again without it")
         return datetime.fromisoformat(moment).astimezone(UTC), str(tie)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise ContractError("invalid_cursor", "cursor: it can't be read; start again without it") from error

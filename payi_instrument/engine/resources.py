@@ -12,7 +12,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from payi_instrument.engine.ledger import from_micros
+from payi_instrument.engine.ledger import from_micros, plain_amount
 from payi_instrument.engine.pricing import ResourceVersion, UnitPrice
 from payi_instrument.wire.codes import ContractError
 
@@ -87,9 +87,8 @@ def _price(unit: str, side: str, value: Decimal | None) -> str:
         return "0"
     if not value.is_finite() or value < 0:
         raise ContractError(_INVALID, f"units.{unit}.{side}: {value} is not a price of 0 or more")
-    plain = Decimal(f"{value.normalize():f}")
-    exponent = plain.as_tuple().exponent
-    if plain.adjusted() >= _MAX_PRICE_DIGITS or (isinstance(exponent, int) and exponent < -_MAX_PRICE_PLACES):
+    plain = plain_amount(value, _MAX_PRICE_DIGITS, _MAX_PRICE_PLACES)
+    if plain is None:
         raise ContractError(
             _INVALID,
             f"units.{unit}.{side}: {value} needs more than {_MAX_PRICE_DIGITS} digits or {_MAX_PRICE_PLACES} places",

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import Connection, Engine, StaticPool, and_, create_engine, delete, event, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from payi_instrument.engine import schema
 from payi_instrument.engine.ledger import to_micros
 from payi_instrument.engine.resources import CustomVersion
+from payi_instrument.errors import APIConnectionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -51,9 +53,15 @@ class CoreStore:
 
     @contextmanager
     def transaction(self) -> Iterator[Ledger]:
-        """Hold the store's lock and a write transaction until the block ends."""
-        with self._store.lock, self._current_engine().begin() as connection:
-            yield Ledger(connection)
+        """Hold the store's lock and a write transaction until the block ends.
+
+        Raises `APIConnectionError` when the database fails; nothing is stored then.
+        """
+        try:
+            with self._store.lock, self._current_engine().begin() as connection:
+                yield Ledger(connection)
+        except DBAPIError as error:
+            raise APIConnectionError(f"the ledger can't be used: {error.orig}") from error.orig
 
     def _current_engine(self) -> Engine:
         connection = self._store.connection

@@ -10,14 +10,14 @@ import json
 import os
 import sqlite3
 import weakref
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from payi_instrument.engine.ledger import EventRow, LimitRow
 from payi_instrument.engine.resources import CustomVersion, to_versions
-from payi_instrument.errors import PayiError
+from payi_instrument.errors import APIConnectionError, PayiError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,6 +29,8 @@ _OLDEST = (3, 37, 0)
 _BUSY_TIMEOUT_S = 30
 HEAD = "0001"
 """The schema's newest revision; a test holds it against the migrations."""
+_OURS = {"alembic_version", "events", "limits", "resource_versions"}
+"""Tables that every revision has; a file without them is another program's."""
 
 _EVENT_COLUMNS = ", ".join(EventRow._fields)
 _INSERT_EVENT = (
@@ -68,22 +70,22 @@ class SqliteStore:
             raise PayiError(msg)
         self._path = path
         self._synchronous = synchronous
+        self._closed = False
         self.lock = Lock()
-        self._connection = self._open()
+        try:
+            self._connection = self._connect()
+        except sqlite3.Error as error:
+            raise _no_ledger(path, str(error)) from error
+        try:
+            self._open()
+        except (sqlite3.Error, OSError) as error:
+            self._connection.close()
+            raise _no_ledger(path, str(error)) from error
+        except PayiError:
+            self._connection.close()
+            raise
         self._execute = self._connection.execute
         _stores.add(self)
-
-    def _open(self) -> sqlite3.Connection:
-        try:
-            connection = self._connect()
-            if self._path is None:
-                _create(connection)
-            elif not _ready(connection):
-                self._prepare(connection)
-        except sqlite3.Error as error:
-            msg = f"can't open the ledger {self._path}: {error}; check that the folder exists and the file is a SQLite file"
-            raise PayiError(msg) from error
-        return connection
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -92,31 +94,51 @@ class SqliteStore:
         connection.execute(f"PRAGMA synchronous = {self._synchronous}")
         return connection
 
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        """Switch to WAL and bring the schema up to date, one process at a time (design decision 10)."""
-        from filelock import FileLock
+    def _open(self) -> None:
+        """Make the schema, or bring it up to date, one process at a time (design decision 10)."""
+        if self._path is None:
+            _create(self._connection)
+        elif not _ready(self._connection, self._path):
+            from filelock import FileLock
 
-        with FileLock(f"{self._path}.lock"):
-            if _ready(connection):
-                return
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute(f"PRAGMA synchronous = {self._synchronous}")
-            from payi_instrument.engine.migrations import upgrade
+            with FileLock(f"{self._path}.lock"):
+                if not _ready(self._connection, self._path):
+                    self._migrate(self._path)
 
-            upgrade(f"sqlite:///{self._path}")
+    def _migrate(self, path: str) -> None:
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+        from sqlalchemy import URL
+
+        from payi_instrument.engine.migrations import upgrade
+
+        upgrade(URL.create("sqlite", database=path))
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Hold SQLite's write lock until the block ends; the caller holds `lock`."""
+        """Hold SQLite's write lock until the block ends; the caller holds `lock`.
+
+        Raises `APIConnectionError` when SQLite fails; nothing is stored then.
+        """
         execute = self._execute
-        execute("BEGIN IMMEDIATE")
         try:
+            execute("BEGIN IMMEDIATE")
             yield
             execute("COMMIT")
+        except sqlite3.Error as error:
+            self._roll_back()
+            raise self._unusable(error) from error
         except BaseException:
-            if self._connection.in_transaction:  # a full disk may have rolled back already
-                execute("ROLLBACK")
+            self._roll_back()
             raise
+
+    def _roll_back(self) -> None:
+        with suppress(sqlite3.Error):  # what went wrong before is the news
+            if self._connection.in_transaction:  # a full disk may have rolled back already
+                self._execute("ROLLBACK")
+
+    def _unusable(self, error: sqlite3.Error) -> APIConnectionError:
+        return APIConnectionError(f"the ledger {self._path or 'in memory'} can't be used: {error}")
 
     def lock_limits(self, application: str, limit_ids: Sequence[str]) -> dict[str, LimitRow]:
         """Read the limits that exist; the transaction has every lock there is."""
@@ -129,8 +151,11 @@ class SqliteStore:
         return {row[0]: _limit(row) for row in rows}
 
     def read_limits(self, application: str, limit_ids: Sequence[str]) -> dict[str, LimitRow]:
-        """Read the limits that exist as they stand, outside a transaction."""
-        return self.lock_limits(application, limit_ids)
+        """Read the limits that exist as they stand, outside a transaction; raises `APIConnectionError`."""
+        try:
+            return self.lock_limits(application, limit_ids)
+        except sqlite3.Error as error:
+            raise self._unusable(error) from error
 
     def insert_event(self, row: EventRow) -> bool:
         """Store an event; False when its event id is known already."""
@@ -182,12 +207,21 @@ class SqliteStore:
     def close(self) -> None:
         """Close the connection."""
         with self.lock:
+            self._closed = True
             self._connection.close()
 
-    def reopen_after_fork(self) -> None:
-        """Give a forked child its own lock and its own connection to the file; the parent's are not touched."""
-        self.lock = Lock()
+    def leave_file(self) -> None:
+        """Close the file, because this process is about to fork; the caller holds `lock`.
+
+        A child would inherit SQLite's belief in file locks that belong to its parent alone: when the parent goes, the
+        log is deleted under the child, and what the child stores is lost.
+        """
         if self._path is not None:
+            self._connection.close()
+
+    def return_to_file(self) -> None:
+        """Open the file again after the fork, in parent and child; the caller holds `lock`."""
+        if self._path is not None and not self._closed:
             self._connection = self._connect()
             self._execute = self._connection.execute
 
@@ -198,39 +232,66 @@ _MAX_MARKS = 16
 _stores: weakref.WeakSet[SqliteStore] = weakref.WeakSet()
 
 
-def _reopen_all() -> None:
+_left: list[SqliteStore] = []
+"""The stores that a fork going on found open."""
+
+
+def _before_fork() -> None:
     for store in list(_stores):
-        store.reopen_after_fork()
+        store.lock.acquire()  # no `with`: held while the process forks
+        _left.append(store)
+        store.leave_file()
+
+
+def _after_fork_in_parent() -> None:
+    while _left:
+        store = _left.pop()
+        try:
+            store.return_to_file()
+        finally:
+            store.lock.release()
+
+
+def _after_fork_in_child() -> None:
+    while _left:
+        store = _left.pop()
+        store.lock = Lock()  # the threads that wait for the old one are the parent's
+        with store.lock:
+            store.return_to_file()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reopen_all)
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+    )
 
 
 def _limit(row: tuple[Any, ...]) -> LimitRow:
     return LimitRow(row[0], row[1], Decimal(row[2]), Decimal(row[3]), Decimal(row[4]), Decimal(row[5]), *row[6:])
 
 
-def _ready(connection: sqlite3.Connection) -> bool:
+def _ready(connection: sqlite3.Connection, path: str) -> bool:
     """Say whether the file is a ledger of this package's revision in WAL mode, without touching it."""
-    revision = _revision(connection)
+    revision = _revision(connection, path)
     if revision is not None and revision > HEAD:
-        msg = f"the ledger has schema revision {revision}, this package knows up to {HEAD}; upgrade payi-instrument"
-        raise PayiError(msg)
+        problem = f"it has schema revision {revision}, this package knows up to {HEAD}; upgrade payi-instrument"
+        raise _no_ledger(path, problem)
     return revision == HEAD and connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
 
 
-def _revision(connection: sqlite3.Connection) -> str | None:
+def _revision(connection: sqlite3.Connection, path: str) -> str | None:
     """Return the schema's revision, None for an empty file; raises `PayiError` for another program's file."""
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if "alembic_version" in tables:
-        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        if row is not None:
-            return str(row[0])
-    if tables - {"alembic_version"}:
-        msg = "the file holds tables of another program; name a file of its own for the ledger"
-        raise PayiError(msg)
-    return None
+    if not tables:
+        return None
+    row = connection.execute("SELECT version_num FROM alembic_version").fetchone() if _OURS <= tables else None
+    if row is None:
+        raise _no_ledger(path, "it holds another program's tables; name a file of its own for the ledger")
+    return str(row[0])
+
+
+def _no_ledger(path: str | None, problem: str) -> PayiError:
+    return PayiError(f"can't open the ledger {path or 'in memory'}: {problem}")
 
 
 def _create(connection: sqlite3.Connection) -> None:

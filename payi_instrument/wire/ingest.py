@@ -56,7 +56,7 @@ class IngestRequest(BaseModel):
     end_to_end_latency_ms: Count | None = None
     time_to_first_token_ms: Count | None = None
     time_to_first_completion_token_ms: Count | None = None
-    http_status_code: int | None = None
+    http_status_code: Count | None = None
     provider_uri: str | None = None
     provider_request_json: str | None = None
     provider_request_reasoning_json: str | None = None
@@ -78,7 +78,7 @@ class BulkIngestRequest(IngestRequest):
     account_name: str | None = None
     use_case_id: str | None = None
     use_case_name: str | None = None
-    use_case_version: int | None = None
+    use_case_version: Count | None = None
     use_case_step: str | None = None
     scope: str | None = None
     event_id: str | None = None

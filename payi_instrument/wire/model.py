@@ -82,7 +82,9 @@ class Money(float):
         """Let models read money from a number or its text, and write it as a number."""
         return core_schema.no_info_plain_validator_function(
             cls._read,
-            serialization=core_schema.plain_serializer_function_ser_schema(float, return_schema=core_schema.float_schema()),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                float, return_schema=core_schema.float_schema(), when_used="json"
+            ),
         )
 
     @classmethod
@@ -101,7 +103,13 @@ def exact(amount: Money | None) -> Decimal | None:
 
 
 def _in_utc(value: datetime) -> datetime:
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    if value.tzinfo is None:
+        return value.replace(tzinfo=UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        msg = "its UTC time is before year 1 or after year 9999"
+        raise ValueError(msg) from None
 
 
 Timestamp = Annotated[datetime, AfterValidator(_in_utc)]

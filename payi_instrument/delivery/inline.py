@@ -1,0 +1,129 @@
+"""Deliver each event before its call returns, so that the caller sees the cost and the limits at once.
+
+Never raises: what can't be delivered now goes to the backlog, and the result says so. Source: instrumentation-semantics
+sections 7 and 8.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from payi_instrument.delivery.backlog import Backlog
+from payi_instrument.errors import APIConnectionError, APIStatusError
+from payi_instrument.guard import logger
+from payi_instrument.wire.result import XproxyError, XproxyResult
+
+if TYPE_CHECKING:
+    from payi_instrument.delivery.known import KnownLimits
+    from payi_instrument.delivery.meter import Meter
+    from payi_instrument.event import UsageEvent
+
+_RETRIED = frozenset({408, 409, 429})
+_SERVER_FAULT = 500
+
+
+class InlineDelivery:
+    """Deliver events one by one, each while its caller waits."""
+
+    def __init__(self, meter: Meter, known: KnownLimits, *, max_events: int, log_window: int) -> None:
+        """Take the meter, what to tell of limits, how many events may wait, and how often (s) a failure is logged."""
+        self._meter = meter
+        self._known = known
+        self._log_window = log_window
+        self._logged = float("-inf")
+        self._suppressed = 0
+        self._refused: set[tuple[str | None, str | None]] = set()
+        self._backlog = Backlog(self._retry, max_events)
+
+    def deliver(self, event: UsageEvent) -> XproxyResult:
+        """Deliver an event and return its result."""
+        asked = time.monotonic()
+        try:
+            [result] = self._meter.ingest([event])
+        except Exception as error:  # noqa: BLE001  # whatever happened, the caller's answer comes first
+            return self._undelivered(event, error)
+        return self._delivered(event, result, asked)
+
+    async def adeliver(self, event: UsageEvent) -> XproxyResult:
+        """Deliver an event without holding up the loop, and return its result."""
+        asked = time.monotonic()
+        try:
+            [result] = await self._meter.aingest([event])
+        except Exception as error:  # noqa: BLE001  # whatever happened, the caller's answer comes first
+            return self._undelivered(event, error)
+        return self._delivered(event, result, asked)
+
+    def defer(self, event: UsageEvent) -> None:
+        """Deliver an event later, from the backlog's thread."""
+        self._backlog.put(event)
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until nothing is queued, at most `timeout` seconds; False when something still is."""
+        deadline = time.monotonic() + timeout
+        return self._backlog.flush(timeout) and self._known.flush(max(deadline - time.monotonic(), 0))
+
+    def _delivered(self, event: UsageEvent, result: XproxyResult, asked: float) -> XproxyResult:
+        if result.error is not None:
+            self._note_refusal(event, result.error.code, result.error.message)
+            result.limits = self._known.stale(event.attribution.limit_ids)
+            return result
+        self._known.hear(result, asked)
+        for warning in result.warnings or ():
+            logger.warning("payi: %s", warning)
+        return result
+
+    def _undelivered(self, event: UsageEvent, error: Exception) -> XproxyResult:
+        """Return the result of an event that is not with the meter: queued when a retry may help."""
+        queued = _may_pass(error)
+        if queued:
+            self._backlog.put(event)
+            self._note_failure(error)
+            code = "api_connection_error" if isinstance(error, APIConnectionError) else "ingest_retry_enqueued"
+        else:
+            code = (error.code if isinstance(error, APIStatusError) else None) or "unknown_error"
+            self._note_refusal(event, code, type(error).__name__)
+        message = f"{type(error).__name__}: the event {'waits for the meter' if queued else 'was refused'}"
+        return XproxyResult(
+            limits=self._known.stale(event.attribution.limit_ids),
+            queued=queued,
+            error=XproxyError(code=code, message=message),
+        )
+
+    def _retry(self, event: UsageEvent) -> bool:
+        """Deliver an event of the backlog; False when it has to wait."""
+        asked = time.monotonic()
+        try:
+            [result] = self._meter.ingest([event])
+        except Exception as error:  # noqa: BLE001  # the thread has to outlive every error
+            if _may_pass(error):
+                self._note_failure(error)
+                return False
+            code = error.code if isinstance(error, APIStatusError) else None
+            self._note_refusal(event, code, type(error).__name__)
+            return True
+        self._delivered(event, result, asked)
+        return True
+
+    def _note_failure(self, error: Exception) -> None:
+        """Log that the meter can't be reached, at most once in a window, with how often it happened meanwhile."""
+        now = time.monotonic()
+        if now - self._logged < self._log_window:
+            self._suppressed += 1
+            return
+        suppressed, self._suppressed, self._logged = self._suppressed, 0, now
+        logger.warning("payi: meter not reached (%s), %d more since; events are kept", type(error).__name__, suppressed)
+
+    def _note_refusal(self, event: UsageEvent, code: str | None, message: str | None) -> None:
+        """Log an event that the meter refuses for good, once per code and resource."""
+        key = (code, event.resource)
+        if key not in self._refused:
+            self._refused.add(key)
+            logger.error("payi: event of %s/%s refused: %s %s", event.category, event.resource, code, message)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Say whether a delivery may succeed later: the meter was not reached, busy, or at fault."""
+    if isinstance(error, APIStatusError):
+        return error.status_code in _RETRIED or error.status_code >= _SERVER_FAULT
+    return True

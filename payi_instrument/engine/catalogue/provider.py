@@ -1,0 +1,155 @@
+"""Hold the models of one provider: which of them a name means, and what they cost from when on.
+
+A model of the file is either priced (`versions`, optionally `match`, caps and a `description`) or an alias
+(`alias_of`) that stands for other models of the same provider, one after the other. Prices are read when asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from payi_instrument.engine.catalogue.derivation import full_units
+from payi_instrument.engine.catalogue.matching import read_clause
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+    from decimal import Decimal
+
+    from payi_instrument.engine.catalogue.document import Field
+    from payi_instrument.engine.catalogue.matching import Matcher
+    from payi_instrument.engine.pricing import UnitPrice
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Describe what a model costs from `start` until the next period's start.
+
+    `content` spells what the file states (prices and threshold): equal content, equal identity of a version.
+    """
+
+    start: datetime
+    units: Mapping[str, UnitPrice]
+    content: str
+    large_context_threshold: int | None = None
+    max_input_units: int | None = None
+    max_output_units: int | None = None
+    description: str | None = None
+    aliased: str | None = None
+
+
+class Provider:
+    """Find models by name and read their prices; nothing but the names is read up front."""
+
+    def __init__(self, models: Field) -> None:
+        """Take the provider's object of the file: models by name, in the order in which they are matched."""
+        self._models = models.members()
+        self._by_lower_name = {name.lower(): name for name in self._models}
+        self._periods: dict[str, tuple[Period, ...]] = {}
+
+    def names(self) -> list[str]:
+        """List the models, aliases too, in the order of the file."""
+        return list(self._models)
+
+    def find(self, name: str) -> str | None:
+        """Return the model that a name in lower case means: the one of that name, else the first whose clause matches.
+
+        The source takes the first match in its own order, alphabetical by model, and so does the file.
+        """
+        if found := self._by_lower_name.get(name):
+            return found
+        return next((model for model, matches in self._matchers if matches(name)), None)
+
+    def periods(self, model: str) -> tuple[Period, ...]:
+        """Return what a model costs, oldest first."""
+        if model not in self._periods:
+            members = self._models[model].members()
+            alias = members.get("alias_of")
+            self._periods[model] = tuple(self._aliased(alias) if alias else _priced(self._models[model], members))
+        return self._periods[model]
+
+    def check(self) -> None:
+        """Read everything once, so that a mistake anywhere in the file is found now."""
+        for model in self._models:
+            self.periods(model)
+        len(self._matchers)
+
+    @cached_property
+    def _matchers(self) -> list[tuple[str, Matcher]]:
+        clauses = ((name, model.members().get("match")) for name, model in self._models.items())
+        return [(name, read_clause(clause)) for name, clause in clauses if clause is not None]
+
+    def _aliased(self, alias: Field) -> Iterator[Period]:
+        """Cut the periods of the models that an alias has stood for to the time in which it did."""
+        parts = [(part.member("start").moment(), self._target(part.member("resource"))) for part in alias.items()]
+        _rising([start for start, _ in parts], alias)
+        ends = [start for start, _ in parts[1:]] + [None]
+        for (start, target), end in zip(parts, ends, strict=True):
+            periods = self.periods(target)
+            nexts = [period.start for period in periods[1:]] + [None]
+            for period, until in zip(periods, nexts, strict=True):
+                begin = max(start, period.start)
+                if (until is None or until > start) and (end is None or begin < end):
+                    yield replace(period, start=begin, aliased=target)
+
+    def _target(self, resource: Field) -> str:
+        target = self._models.get(resource.text())
+        if target is None or "alias_of" in target.members():
+            resource.refuse("the name of a priced model of the same provider")
+        return resource.text()
+
+
+def _priced(model: Field, members: Mapping[str, Field]) -> Iterator[Period]:
+    versions = model.member("versions")
+    starts: list[datetime] = []
+    for version in versions.items():
+        parts = version.members()
+        threshold = _count(parts, "large_context_threshold")
+        stated = {unit: _sides(sides) for unit, sides in version.member("units").members().items()}
+        if not stated:
+            version.member("units").refuse("at least one unit with its prices")
+        starts.append(version.member("start").moment())
+        _rising(starts, versions)
+        description = members.get("description")
+        yield Period(
+            start=starts[-1],
+            units=full_units(stated),
+            content=_content(stated, threshold),
+            large_context_threshold=threshold,
+            max_input_units=_count(members, "max_input_units"),
+            max_output_units=_count(members, "max_output_units"),
+            description=description.text() if description else None,
+        )
+
+
+def _sides(unit: Field) -> tuple[Decimal | None, Decimal | None]:
+    sides = unit.members()
+    if not sides or not sides.keys() <= {"input", "output"}:
+        unit.refuse("an object with the members 'input', 'output' or both")
+    return (
+        sides["input"].price() if "input" in sides else None,
+        sides["output"].price() if "output" in sides else None,
+    )
+
+
+def _content(stated: Mapping[str, tuple[Decimal | None, Decimal | None]], threshold: int | None) -> str:
+    """Spell prices by value: `0.10` and `0.1` are one price."""
+    units = ";".join(f"{unit}={_plain(sides[0])}/{_plain(sides[1])}" for unit, sides in sorted(stated.items()))
+    return f"{threshold}:{units}"
+
+
+def _plain(price: Decimal | None) -> str:
+    return "" if price is None else f"{price.normalize():f}"
+
+
+def _count(members: Mapping[str, Field], name: str) -> int | None:
+    field = members.get(name)
+    return field.count() if field else None
+
+
+def _rising(starts: list[datetime], place: Field) -> None:
+    if any(later <= earlier for earlier, later in pairwise(starts)):
+        place.refuse("starts that rise from item to item")

@@ -1,0 +1,129 @@
+"""Stop a call whose `block` limit is full, before it costs anything.
+
+On an embedded meter the limits are read from the ledger itself; on a remote one the last known standing decides, asked for
+once at first sight and refreshed in the background. Setting spend aside beforehand (holds) joins here. Source:
+instrumentation-semantics section 7, limits-semantics section 6.3, decision 10.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from payi_instrument.errors import LimitBlockedError
+from payi_instrument.guard import Guard, logger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from payi_instrument.call import Call, Delivery
+    from payi_instrument.config import Config
+    from payi_instrument.delivery.known import KnownLimits
+    from payi_instrument.delivery.meter import Meter
+    from payi_instrument.wire.result import LimitResult
+
+_ASK = Guard("read limits before a call")
+_DOWN_FOR_S = 5.0
+"""How long a meter that could not be reached is not asked again."""
+
+
+class BlockGate:
+    """Refuse calls whose block limits are full."""
+
+    def __init__(self, meter: Meter, known: KnownLimits, delivery: Delivery, config: Config) -> None:
+        """Take the meter to ask, what is known already, and how refusals are reported."""
+        self._meter = meter
+        self._known = known
+        self._delivery = delivery
+        self._budget = config.gate_budget_ms / 1000
+        self._ttl = config.block_state_ttl
+        self._blocks_when_down = config.on_meter_down == "block"
+        self._down_until = float("-inf")
+        self._refresher: ThreadPoolExecutor | None = None
+
+    def check(self, call: Call) -> None:
+        """Raise `LimitBlockedError`, the refusal reported, when a block limit of the call is full."""
+        limit_ids = call.attribution.limit_ids
+        if not limit_ids:
+            return
+        if asked_for := self._to_ask(limit_ids):
+            self._ask(asked_for)
+        if blocking := self._blocking(limit_ids):
+            event = call.refuse(blocking)
+            result = self._delivery.deliver(event) if event is not None else None
+            if result is not None:
+                call.settled(result)
+            raise LimitBlockedError(blocking, result)
+
+    async def acheck(self, call: Call) -> None:
+        """Raise `LimitBlockedError`, the refusal reported, when a block limit of the call is full."""
+        limit_ids = call.attribution.limit_ids
+        if not limit_ids:
+            return
+        if asked_for := self._to_ask(limit_ids):
+            await self._aask(asked_for)
+        if blocking := self._blocking(limit_ids):
+            event = call.refuse(blocking)
+            result = await self._delivery.adeliver(event) if event is not None else None
+            if result is not None:
+                call.settled(result)
+            raise LimitBlockedError(blocking, result)
+
+    def _to_ask(self, limit_ids: Iterable[str]) -> list[str]:
+        """Return the limits that have to be asked for before this call may go; a limit's type never changes."""
+        if self._meter.embedded:
+            return [limit_id for limit_id in limit_ids if not self._only_tracks(limit_id)]
+        if time.monotonic() < self._down_until:
+            return []
+        aged = [limit_id for limit_id in limit_ids if self._known.age(limit_id) > self._ttl]
+        fresh = [limit_id for limit_id in aged if self._known.standing(limit_id) is None]
+        if known := [limit_id for limit_id in aged if limit_id not in fresh and not self._only_tracks(limit_id)]:
+            self._refresh(known)
+        return fresh
+
+    def _only_tracks(self, limit_id: str) -> bool:
+        standing = self._known.standing(limit_id)
+        return standing is not None and standing.limit_type == "allow"
+
+    def _ask(self, limit_ids: list[str]) -> None:
+        asked = time.monotonic()
+        with _ASK:
+            try:
+                self._known.learn(self._meter.limit_states(limit_ids, self._budget), asked)
+            except Exception as error:
+                self._not_reached(error)
+
+    async def _aask(self, limit_ids: list[str]) -> None:
+        asked = time.monotonic()
+        with _ASK:
+            try:
+                self._known.learn(await self._meter.alimit_states(limit_ids, self._budget), asked)
+            except Exception as error:
+                self._not_reached(error)
+
+    def _not_reached(self, error: Exception) -> None:
+        self._down_until = time.monotonic() + _DOWN_FOR_S
+        what = "known block limits stop calls" if self._blocks_when_down else "limits count as allow"
+        logger.warning("payi: limits can't be read (%s); %s until they can", type(error).__name__, what)
+
+    def _refresh(self, limit_ids: list[str]) -> None:
+        if self._refresher is None:
+            self._refresher = ThreadPoolExecutor(1, thread_name_prefix="payi-gate")
+        self._refresher.submit(self._ask, limit_ids)
+
+    def _blocking(self, limit_ids: Iterable[str]) -> list[str]:
+        """Return the limits that stop the call."""
+        down = self._blocks_when_down and time.monotonic() < self._down_until
+        blocking: list[str] = []
+        for limit_id in limit_ids:
+            standing = self._known.standing(limit_id)
+            if standing is not None and standing.limit_type == "block" and (down or _is_full(standing)):
+                blocking.append(limit_id)
+        return blocking
+
+
+def _is_full(standing: LimitResult) -> bool:
+    if standing.remaining is not None:
+        return standing.remaining <= 0
+    return standing.state == "blocked"

@@ -1,0 +1,361 @@
+"""Stand in a stream without getting in its way: the caller keeps the SDK's own object.
+
+A chunk iterator stands in the stream's inner iterator, and the response's `close` is hooked; a raw response has its bytes
+tapped. However the caller leaves (full read, break and close, `with`, dropped object, cancelled task, exception), the call
+ends once. Source: instrumentation-semantics section 6.9, design decision 12.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from payi_instrument.guard import Guard
+from payi_instrument.providers._sse import EventFilter
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from payi_instrument.call import Call, Delivery
+    from payi_instrument.event import UsageEvent
+
+_SEE = Guard("read a chunk")
+_END = Guard("end a stream")
+
+
+def attach(answer: object, result: object) -> None:
+    """Put a result on an answer without changing it: beside a model's fields, as a plain attribute elsewhere."""
+    try:
+        object.__setattr__(answer, "xproxy_result", result)
+    except (AttributeError, TypeError):  # a type without room for it: get_context()["last_result"] has the result
+        pass
+
+
+class Ending:
+    """End a call once, whoever sees the end first, and put the result on the stream."""
+
+    __slots__ = ("__weakref__", "_answer", "_delivery", "call")
+
+    def __init__(self, call: Call, delivery: Delivery, answer: object) -> None:
+        """Take the call, how its event is delivered, and the object that gets the result."""
+        self.call = call
+        self._delivery = delivery
+        self._answer = weakref.ref(answer)  # the answer holds us, not the other way round
+        _open.add(self)
+
+    def __del__(self) -> None:
+        """End a call whose stream was dropped."""
+        self.abandon()
+
+    def abandon(self) -> None:
+        """End without waiting or locking: a finaliser may run inside any locked region, a cancelled task must go."""
+        if self.call.open:
+            self._defer(self._finished(self.call.finish_stream))
+
+    def finish(self, event: Callable[[Any], UsageEvent | None]) -> None:
+        """End with the event that a method of the call makes of the answer, and deliver it."""
+        if (made := self._finished(event)) is not None:
+            self._settle(self._delivery.deliver(made))
+
+    async def afinish(self, event: Callable[[Any], UsageEvent | None]) -> None:
+        """End with the event that a method of the call makes of the answer, and deliver it."""
+        if (made := self._finished(event)) is not None:
+            self._settle(await self._delivery.adeliver(made))
+
+    def fail(self, error: BaseException) -> None:
+        """End with an exception."""
+        if (made := self._failed(error)) is None:
+            return
+        if isinstance(error, Exception):
+            self._settle(self._delivery.deliver(made))
+        else:
+            self._defer(made)
+
+    async def afail(self, error: BaseException) -> None:
+        """End with an exception; a cancelled task waits for nothing."""
+        if (made := self._failed(error)) is None:
+            return
+        if isinstance(error, Exception):
+            self._settle(await self._delivery.adeliver(made))
+        else:
+            self._defer(made)
+
+    def _finished(self, event: Callable[[Any], UsageEvent | None]) -> UsageEvent | None:
+        with _END:
+            return event(self._answer())
+        return None
+
+    def _failed(self, error: BaseException) -> UsageEvent | None:
+        with _END:
+            return self.call.fail(error)
+        return None
+
+    def _defer(self, event: UsageEvent | None) -> None:
+        if event is not None:
+            self._delivery.defer(event)
+
+    def _settle(self, result: Any) -> None:
+        self.call.settled(result)
+        answer = self._answer()
+        if answer is not None:
+            attach(answer, result)
+
+
+_open: weakref.WeakSet[Ending] = weakref.WeakSet()
+
+
+def abandon_open() -> None:
+    """End the calls whose streams are still open, at the exit of the process."""
+    for ending in list(_open):
+        ending.abandon()
+
+
+def stand_in_stream(call: Call, delivery: Delivery, stream: Any, *, awaited: bool) -> None:
+    """Stand in an SDK's stream object: its chunks are seen, and however it ends the call does."""
+    parts = call.provider.stream_parts(stream)
+    call.begin_stream()
+    ending = Ending(call, delivery, stream)
+    inner: Any = getattr(parts.holder, parts.attribute)
+    setattr(parts.holder, parts.attribute, (AsyncChunks if awaited else Chunks)(inner, ending))
+    running = weakref.ref(inner)  # a response that held its own generator would be one more cycle
+    _hook_close(parts.response, ending, lambda: _is_running(running()), awaited=awaited)
+
+
+def _is_running(inner: object) -> bool:
+    return bool(getattr(inner, "gi_running", False) or getattr(inner, "ag_running", False))
+
+
+class _Stand:
+    """What stands in a stream's inner iterator."""
+
+    __slots__ = ("_ending", "_inner", "_next", "_see")
+
+    def __init__(self, inner: Any, ending: Ending) -> None:
+        self._inner = inner
+        self._ending = ending
+        self._see = self._see_first
+        self._next = inner.__next__ if hasattr(inner, "__next__") else inner.__anext__
+
+    def __getattr__(self, name: str) -> Any:
+        """Be the inner iterator in all else."""
+        return getattr(self._inner, name)
+
+    def _see_first(self, chunk: Any) -> bool:
+        """Take the first chunks, whose times count; after that the reader alone sees them."""
+        call = self._ending.call
+        hidden = call.chunk(chunk)
+        self._see = call.next_chunk()
+        return hidden
+
+    def _unread(self, error: Exception) -> None:
+        """Note that a chunk could not be read; the caller gets it all the same."""
+        with _SEE:
+            raise error
+
+
+class Chunks(_Stand):
+    """Pass a sync stream's chunks through."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> Iterator[Any]:
+        """Return itself."""
+        return self
+
+    def __next__(self) -> Any:
+        """Return the next chunk that the caller is to see."""
+        while True:
+            try:
+                chunk = self._next()
+            except StopIteration:
+                self._ending.finish(self._ending.call.finish_stream)
+                raise
+            except BaseException as error:
+                self._ending.fail(error)
+                raise
+            try:
+                if not self._see(chunk):
+                    return chunk
+            except Exception as error:  # noqa: BLE001  # handed to the guard
+                self._unread(error)
+                return chunk
+
+
+class AsyncChunks(_Stand):
+    """Pass an async stream's chunks through."""
+
+    __slots__ = ()
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        """Return itself."""
+        return self
+
+    async def __anext__(self) -> Any:
+        """Return the next chunk that the caller is to see."""
+        while True:
+            try:
+                chunk = await self._next()
+            except StopAsyncIteration:
+                await self._ending.afinish(self._ending.call.finish_stream)
+                raise
+            except BaseException as error:
+                await self._ending.afail(error)
+                raise
+            try:
+                if not self._see(chunk):
+                    return chunk
+            except Exception as error:  # noqa: BLE001  # handed to the guard
+                self._unread(error)
+                return chunk
+
+
+def _hook_close(response: Any, ending: Ending, stepping: Callable[[], bool], *, awaited: bool) -> None:
+    """End the call when the response is closed from outside; inside a step the step itself says how it ended."""
+    if awaited:
+        close_later = response.aclose
+
+        async def aclose() -> None:
+            inside = stepping()
+            try:
+                await close_later()
+            finally:
+                if not inside:
+                    await ending.afinish(ending.call.finish_stream)
+
+        response.aclose = aclose
+        return
+    close_now = response.close
+
+    def close() -> None:
+        inside = stepping()
+        try:
+            close_now()
+        finally:
+            if not inside:
+                ending.finish(ending.call.finish_stream)
+
+    response.close = close
+
+
+def tap_raw(call: Call, delivery: Delivery, answer: Any, *, awaited: bool) -> None:
+    """Tap the bytes of a raw response that was not read yet; every way of reading it goes through them."""
+    response = call.provider.raw_response(answer)
+    call.begin_stream()
+    ending = Ending(call, delivery, answer)
+    tap = _Tap(call)
+    if awaited:
+        response.aiter_bytes = _tapped_async(response.aiter_bytes, tap, ending)
+    else:
+        response.iter_bytes = _tapped(response.iter_bytes, tap, ending)
+    _hook_close(response, ending, lambda: tap.stepping, awaited=awaited)
+
+
+class _Tap:
+    """Read bytes on their way to the caller; only an event that we asked for is taken out."""
+
+    __slots__ = ("_body", "_call", "_events", "_kept", "_size", "hides", "stepping")
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._events = EventFilter(self._see) if call.facts.streamed else None
+        self._body: list[bytes] = []
+        self._kept = b""
+        self._size: int | None = None
+        self.hides = call.asks_for_usage
+        self.stepping = False
+        """Whether bytes are being read: at their end the response closes itself."""
+
+    def _see(self, data: str) -> bool:
+        with _SEE:
+            chunk = self._call.provider.parse_chunk(data)
+            return chunk is not None and self._call.chunk(chunk)
+        return False
+
+    def begin(self, chunk_size: int | None) -> int | None:
+        """Return the size to read in; where events are taken out, the sizes are made here."""
+        self.stepping = True
+        self._size = chunk_size
+        return None if self.hides else chunk_size
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take bytes and return the pieces that the caller is to see."""
+        if self._events is None:
+            self._body.append(data)
+            return [data]
+        passed = self._events.feed(data)
+        return self._pieces(passed) if self.hides else [data]
+
+    def _pieces(self, data: bytes) -> list[bytes]:
+        if self._size is None:
+            return [data] if data else []
+        self._kept += data
+        whole = len(self._kept) // self._size * self._size
+        pieces = [self._kept[at : at + self._size] for at in range(0, whole, self._size)]
+        self._kept = self._kept[whole:]
+        return pieces
+
+    def rest(self) -> list[bytes]:
+        """Return what was held back."""
+        if self._events is None or not self.hides:
+            return []
+        pieces = self._pieces(self._events.rest())
+        return [*pieces, self._kept] if self._kept else pieces
+
+    def finished(self, answer: Any) -> UsageEvent | None:
+        """End the call with all the bytes."""
+        if self._events is not None:
+            return self._call.finish_stream(answer)
+        return self._call.finish_bytes(b"".join(self._body), answer)
+
+
+def _tapped(read: Callable[..., Iterator[bytes]], tap: _Tap, ending: Ending) -> Callable[..., Iterator[bytes]]:
+    def iter_bytes(chunk_size: int | None = None) -> Iterator[bytes]:
+        if not ending.call.open:  # read before: the response repeats what it kept
+            yield from read(chunk_size)
+            return
+        try:
+            for data in read(tap.begin(chunk_size)):
+                tap.stepping = False
+                yield from tap.feed(data)
+                tap.stepping = True
+            yield from tap.rest()
+        except GeneratorExit:
+            ending.abandon()
+            raise
+        except BaseException as error:
+            ending.fail(error)
+            raise
+        finally:
+            tap.stepping = False
+        ending.finish(tap.finished)
+
+    return iter_bytes
+
+
+def _tapped_async(
+    read: Callable[..., AsyncIterator[bytes]], tap: _Tap, ending: Ending
+) -> Callable[..., AsyncIterator[bytes]]:
+    async def aiter_bytes(chunk_size: int | None = None) -> AsyncIterator[bytes]:
+        if not ending.call.open:  # read before: the response repeats what it kept
+            async for data in read(chunk_size):
+                yield data
+            return
+        try:
+            async for data in read(tap.begin(chunk_size)):
+                tap.stepping = False
+                for piece in tap.feed(data):
+                    yield piece
+                tap.stepping = True
+            for piece in tap.rest():
+                yield piece
+        except GeneratorExit:
+            ending.abandon()
+            raise
+        except BaseException as error:
+            await ending.afail(error)
+            raise
+        finally:
+            tap.stepping = False
+        await ending.afinish(tap.finished)
+
+    return aiter_bytes

@@ -1,0 +1,236 @@
+"""Stand in for functions: the only file that knows wrapt.
+
+The drivers of a call, sync and async, are the two ends of one mechanism: begin, ask the gate, call the SDK, end. Source:
+instrumentation-semantics section 5.
+"""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import wrapt
+
+from payi_instrument import scope as scopes
+from payi_instrument import streams
+from payi_instrument.call import Call
+from payi_instrument.context import carry
+from payi_instrument.guard import Guard, logger
+from payi_instrument.providers._base import Kind, Shape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+    from payi_instrument.call import Delivery, Gate, Settings
+    from payi_instrument.event import UsageEvent
+    from payi_instrument.providers._base import Arguments, Provider, View
+
+_BEGIN = Guard("begin a call")
+_FINISH = Guard("end a call")
+_INSTALL = Guard("stand in for a function; it is left alone")
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What the drivers run a call with; `gate` is None where nothing may be stopped."""
+
+    settings: Settings
+    delivery: Delivery
+    gate: Gate | None
+
+
+class Driver:
+    """Run one provider's calls."""
+
+    def __init__(self, provider: Provider, runtime: Runtime) -> None:
+        """Take the provider whose SDK is called and what to run its calls with."""
+        self._provider = provider
+        self._runtime = runtime
+
+    def call(self, wrapped: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Make a sync call of the SDK, metered."""
+        call = self._begin(client, args, kwargs)
+        if call is None:
+            return wrapped(*args, **kwargs)
+        if self._runtime.gate is not None:
+            self._runtime.gate.check(call)
+        try:
+            answer = _send(call, wrapped, (args, kwargs))
+        except BaseException as error:
+            self._fail(call, error)
+            raise
+        with _FINISH:
+            event = self._end(call, answer, awaited=False)
+            if event is not None:
+                _settle(call, answer, self._runtime.delivery.deliver(event))
+            return answer
+        self._rescue(call)
+        return answer
+
+    async def acall(
+        self, wrapped: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Make an async call of the SDK, metered."""
+        call = self._begin(client, args, kwargs)
+        if call is None:
+            return await wrapped(*args, **kwargs)
+        if self._runtime.gate is not None:
+            await self._runtime.gate.acheck(call)
+        try:
+            answer = await _asend(call, wrapped, (args, kwargs))
+        except BaseException as error:
+            await self._afail(call, error)
+            raise
+        with _FINISH:
+            event = self._end(call, answer, awaited=True)
+            if event is not None:
+                _settle(call, answer, await self._runtime.delivery.adeliver(event))
+            return answer
+        self._rescue(call)
+        return answer
+
+    def _begin(self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
+        """Begin a call; None for one that is not metered."""
+        if not scopes.has_scope():
+            return None
+        with _BEGIN:
+            facts = self._provider.read_request(client, (args, kwargs))
+            if facts is not None:
+                return Call(self._provider, facts, (args, kwargs), self._runtime.settings)
+        return None
+
+    def _end(self, call: Call, answer: Any, *, awaited: bool) -> UsageEvent | None:
+        """Return the event of a whole answer; stand in a stream, whose end makes the event."""
+        kind = self._provider.kind(call.facts, answer)
+        if kind is Kind.WHOLE:
+            return call.finish(answer)
+        stand_in = streams.stand_in_stream if kind is Kind.STREAM else streams.tap_raw
+        stand_in(call, self._runtime.delivery, answer, awaited=awaited)
+        return None
+
+    def _rescue(self, call: Call) -> None:
+        """Make the event of a call whose end we failed to see: no error of ours loses one."""
+        with _FINISH:
+            event = call.finish_stream()
+            if event is not None:
+                self._runtime.delivery.defer(event)
+
+    def _fail(self, call: Call, error: BaseException) -> None:
+        with _FINISH:
+            event = call.fail(error)
+            if event is None:
+                return
+            if isinstance(error, Exception):
+                call.settled(self._runtime.delivery.deliver(event))
+            else:
+                self._runtime.delivery.defer(event)
+
+    async def _afail(self, call: Call, error: BaseException) -> None:
+        with _FINISH:
+            event = call.fail(error)
+            if event is None:
+                return
+            if isinstance(error, Exception):
+                call.settled(await self._runtime.delivery.adeliver(event))
+            else:  # a cancelled task waits for nothing
+                self._runtime.delivery.defer(event)
+
+
+def _settle(call: Call, answer: object, result: Any) -> None:
+    call.settled(result)
+    streams.attach(answer, result)
+
+
+def _send(call: Call, wrapped: Callable[..., Any], given: Arguments) -> Any:
+    """Call the SDK; once more without our request for usage when the provider refuses that (section 6.5)."""
+    try:
+        return wrapped(*call.arguments[0], **call.arguments[1])
+    except Exception as error:
+        if not call.without_usage(error, given):
+            raise
+    return wrapped(*call.arguments[0], **call.arguments[1])
+
+
+async def _asend(call: Call, wrapped: Callable[..., Any], given: Arguments) -> Any:
+    """Call the SDK; once more without our request for usage when the provider refuses that (section 6.5)."""
+    try:
+        return await wrapped(*call.arguments[0], **call.arguments[1])
+    except Exception as error:
+        if not call.without_usage(error, given):
+            raise
+    return await wrapped(*call.arguments[0], **call.arguments[1])
+
+
+class Installation:
+    """The functions that were stood in for, to be put back."""
+
+    def __init__(self) -> None:
+        """Begin with nothing installed."""
+        self._undo: list[Callable[[], None]] = []
+        self._lock = threading.Lock()
+        self._active = True
+
+    def provider(self, provider: Provider, runtime: Runtime) -> None:
+        """Stand in for a provider's functions now, or once its SDK is imported; none is imported here."""
+        driver = Driver(provider, runtime)
+        for target in provider.targets:
+            stand_in = driver.acall if target.shape is Shape.ASYNC else driver.call
+            self._when_imported(target.module, lambda module, target=target, to=stand_in: self._replace(module, target.name, to))
+        for view in provider.views:
+            self._when_imported(view.module, lambda module, view=view: self._add_view(module, view))
+
+    def threads(self, mode: str) -> None:
+        """Let executors carry the scope of each item; with `inherit`, plain threads carry their starter's too."""
+        self._replace(importlib.import_module("concurrent.futures.thread"), "ThreadPoolExecutor.submit", _submit)
+        if mode == "inherit":
+            self._replace(threading, "Thread.start", _start)
+
+    def _when_imported(self, name: str, install: Callable[[ModuleType], None]) -> None:
+        def hook(module: ModuleType) -> None:
+            with _INSTALL:
+                install(module)
+
+        wrapt.when_imported(name)(hook)
+
+    def _replace(self, module: ModuleType, name: str, stand_in: Callable[..., Any]) -> None:
+        with self._lock:
+            if not self._active:  # the SDK was imported after uninstrument()
+                return
+            parent, attribute, original = wrapt.resolve_path(module, name)
+            inherited = attribute not in vars(parent)
+            wrapt.apply_patch(parent, attribute, wrapt.FunctionWrapper(original, stand_in))
+            self._undo.append(lambda: delattr(parent, attribute) if inherited else setattr(parent, attribute, original))
+        logger.debug("payi: standing in for %s.%s", module.__name__, name)
+
+    def _add_view(self, module: ModuleType, view: View) -> None:
+        with self._lock:
+            if not self._active:
+                return
+            holder = getattr(module, view.name)
+            holder.xproxy_result = property(lambda outer: getattr(getattr(outer, view.inner), "xproxy_result", None))
+            self._undo.append(lambda: delattr(holder, "xproxy_result"))
+
+    def undo(self) -> None:
+        """Put every function back."""
+        with self._lock:
+            self._active = False
+            while self._undo:
+                self._undo.pop()()
+
+
+def _submit(wrapped: Callable[..., Any], _pool: ThreadPoolExecutor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Hand the submitter's scope over with the item."""
+    if not args:
+        return wrapped(*args, **kwargs)
+    return wrapped(carry(args[0]), *args[1:], **kwargs)
+
+
+def _start(wrapped: Callable[..., Any], thread: threading.Thread, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Hand the starter's scope over to the thread."""
+    thread.run = carry(thread.run)  # type: ignore[method-assign]  # for this thread alone
+    return wrapped(*args, **kwargs)
+
