@@ -11,11 +11,10 @@ import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
-from uuid import uuid4
 
 from payi_instrument import scope as scopes
 from payi_instrument.context import override
-from payi_instrument.event import UNKNOWN_MODEL, CallFacts, Usage, UsageEvent
+from payi_instrument.event import UNKNOWN_MODEL, CallFacts, Usage, UsageEvent, new_id
 from payi_instrument.guard import Guard
 from payi_instrument.stack import stack_trace
 from payi_instrument.wire.headers import (
@@ -48,9 +47,11 @@ class Gate(Protocol):
 
     def check(self, call: Call) -> None:
         """Look at the limits of a call."""
+        ...
 
     async def acheck(self, call: Call) -> None:
         """Look at the limits of a call without holding up the loop."""
+        ...
 
 
 class Delivery(Protocol):
@@ -58,12 +59,15 @@ class Delivery(Protocol):
 
     def deliver(self, event: UsageEvent) -> Result:
         """Deliver an event and return its result."""
+        ...
 
     async def adeliver(self, event: UsageEvent) -> Result:
         """Deliver an event without holding up the loop, and return its result."""
+        ...
 
-    def defer(self, event: UsageEvent) -> None:
-        """Deliver an event later: from a finaliser or a cancelled task, where nothing may wait or lock."""
+    def defer(self, event: UsageEvent | Callable[[], UsageEvent | None]) -> None:
+        """Deliver an event later, made then if it is not yet: for finalisers and cancelled tasks, which may not wait."""
+        ...
 
 
 class Telemetry(Protocol):
@@ -71,9 +75,11 @@ class Telemetry(Protocol):
 
     def properties(self) -> Mapping[str, str]:
         """Return the request properties that name the current span, empty without one."""
+        ...
 
     def record(self, result: Result) -> None:
         """Put a result's cost and limit states on the current span."""
+        ...
 
 
 @dataclass(slots=True)
@@ -103,7 +109,6 @@ class Call:
         "_settings",
         "_started",
         "arguments",
-        "asks_for_usage",
         "attribution",
         "event_id",
         "facts",
@@ -115,9 +120,10 @@ class Call:
         """Begin a call: who it is for is settled now, the clock starts now."""
         self.provider = provider
         self.attribution = override(scopes.attribution(scopes.current()), facts.headers)
+        if facts.asked_for_usage and facts.host in settings.without_usage:
+            facts = replace(facts, asked_for_usage=False)
         self.facts = facts
-        self.asks_for_usage = facts.asked_for_usage and facts.host not in settings.without_usage
-        self.arguments = provider.prepare(facts, arguments, ask_for_usage=self.asks_for_usage)
+        self.arguments = provider.prepare(facts, arguments)
         self.event_id = os.urandom(16).hex()
         logging = self.attribution.log_prompt_and_response
         self.logs = settings.log_prompt_and_response if logging is None else logging
@@ -138,13 +144,12 @@ class Call:
 
         True when the provider refused what we added; nothing was billed then, and the host is remembered (section 6.5).
         """
-        if not self.asks_for_usage or not self.provider.refuses_usage(error):
+        if not self.facts.asked_for_usage or not self.provider.refuses_usage(error):
             return False
         if self.facts.host is not None:
             self._settings.without_usage.add(self.facts.host)
-        self.asks_for_usage = False
         self.facts = replace(self.facts, asked_for_usage=False)
-        self.arguments = self.provider.prepare(self.facts, arguments, ask_for_usage=False)
+        self.arguments = self.provider.prepare(self.facts, arguments)
         return True
 
     def begin_stream(self) -> None:
@@ -204,11 +209,11 @@ class Call:
         if self._reader is not None:
             usage = self._read(_read_stream, self._reader)
         failure = None
+        properties = {PayiPropertyNames.failure: type(error).__name__}
         with _READ:
             failure = self.provider.read_failure(self.facts, error)
-        properties = {PayiPropertyNames.failure: type(error).__name__}
-        if failure is None or failure.status < _FAILED_FROM:
-            properties[PayiPropertyNames.failure_description] = str(error)[:_MAX_DESCRIPTION]
+            if failure.status < _FAILED_FROM:
+                properties[PayiPropertyNames.failure_description] = str(error)[:_MAX_DESCRIPTION]
         event = self._event(failure.usage or usage if failure is not None else usage, properties)
         event.http_status_code = failure.status if failure is not None else CLIENT_FAILURE
         if failure is not None:
@@ -243,8 +248,14 @@ class Call:
             if answer is not None:
                 event.provider_response_headers = _shown(self.provider.response_headers(answer))
             if self.logs:
-                event.provider_response_json = self._logged_chunks or self.provider.log_answer(answer)
+                event.provider_response_json = self._logged_chunks or self._text(source)
         return self._redacted(event)
+
+    def _text(self, source: Any) -> str | None:
+        """Return a whole answer as text; a stream's is its chunks."""
+        if isinstance(source, bytes):
+            return source.decode(errors="replace")
+        return self.provider.log_answer(source) if source is not self._reader else None
 
     def _read(self, read: Callable[[CallFacts, Any], Usage], source: Any) -> Usage:
         """Read a usage; an answer that can't be read makes an event without units that says so, never no event."""
@@ -273,7 +284,7 @@ class Call:
             time_to_first_token_ms=self._first_chunk,
             time_to_first_completion_token_ms=self._first_text,
             provider_uri=self.facts.host,
-            provider_response_id=usage.response_id or f"payi_{uuid4()}",
+            provider_response_id=usage.response_id or f"payi_{new_id()}",
             function_calls=usage.function_calls if self.logs else [(name, None) for name, _ in usage.function_calls],
             properties=self._properties | properties,
             module=self.facts.library,

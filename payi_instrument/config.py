@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import FrameType
 
-    from payi_instrument.event import Result
-
-LimitStateListener = Callable[[str, "str | None", str, "Result"], None]
-"""Takes limit id, old state (None when never seen), new state and the result that showed it."""
+LimitStateListener = Callable[..., None]
+"""Takes limit id (str), old state (str, None when never seen), new state (str) and the `XproxyResult` that showed it."""
 
 _LATER: Mapping[str, object] = {
     "proxy": False,
@@ -141,13 +139,15 @@ def _check(key: str, value: object) -> None:
 def default_use_case(caller: FrameType) -> str | None:
     """Name a use case after the calling file: lower case, `.py` dropped, other characters `_`, at most 64."""
     name = os.path.basename(caller.f_code.co_filename).lower().removesuffix(".py")  # noqa: PTH119  # pathlib costs 10 ms
-    name = "".join(char if char.isascii() and (char.isalnum() or char in "._-") else "_" for char in name)[:64]
-    return name.strip("_") or None
+    return "".join(char if char.isascii() and (char.isalnum() or char in "._-") else "_" for char in name)[:64] or None
 
 
 def _logging(argument: bool | None) -> bool:  # noqa: FBT001
     """Take the nearest explicit value: argument, then environment, then off (decision 13)."""
     if argument is not None:
+        if not isinstance(argument, bool):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without a checker
+            msg = f"log_prompt_and_response: {argument!r} is a {type(argument).__name__}, expected bool or None"
+            raise TypeError(msg)
         return argument
     return (_variable("PAYI_LOG_PROMPT_AND_RESPONSE") or "").lower() in {"1", "true", "yes", "on"}
 

@@ -8,14 +8,13 @@ Source: instrumentation-semantics sections 3, 4 and 10.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
 from payi_instrument import scope as _scope
 from payi_instrument.scope import Scope, Values, declared, merge
 from payi_instrument.wire.headers import PREFIX, PayiHeaderNames
 
 if TYPE_CHECKING:
-    from contextvars import Token
     from types import TracebackType
 
     from payi_instrument.event import Attribution, Result
@@ -46,14 +45,14 @@ class Opener:
         under = parent.values if parent is not None else None
         if under is not self._under:
             return self._open_under(parent, under)
-        return Scope(self._merged, parent, mints=self._begins_use_case)
+        return Scope(self._merged, parent, self._begins_use_case)
 
     def _open_under(self, parent: Scope | None, under: Values | None) -> Scope:
         """Merge anew. Other threads may do the same at once, so the scope is made from this merge's own values."""
         merged = self._declared if under is None else merge(under, self._declared)
         begins = self._begins(under)
         self._under, self._merged, self._begins_use_case = under, merged, begins
-        return Scope(merged, parent, mints=begins)
+        return Scope(merged, parent, begins)
 
     def _begins(self, under: Values | None) -> bool:
         """Say whether a scope under these values begins an instance of a use case of its own."""
@@ -71,7 +70,7 @@ class track_context:  # noqa: N801  # the published name
     the :class:`~payi_instrument.scope.Scope`: the values in effect and `last_result`.
     """
 
-    __slots__ = ("_opener", "_tokens")
+    __slots__ = ("_opener",)
 
     def __init__(  # noqa: PLR0913  # the parameters of section 4.1
         self,
@@ -110,25 +109,18 @@ class track_context:  # noqa: N801  # the published name
                 proxy=proxy,
             )
         )
-        self._tokens: list[Token[Scope | None]] = []
 
     def __enter__(self) -> Scope:
         """Enter a new scope and return it."""
         scope = self._opener.open()
-        self._tokens.append(_scope.enter(scope))
+        _scope.enter_block(scope, self)
         return scope
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Restore what was in effect when this block was entered; an exception passes unchanged."""
-        for index in range(len(self._tokens) - 1, -1, -1):
-            try:
-                _scope.leave(self._tokens[index])
-            except ValueError:  # entered by another task or thread, which will leave it itself
-                continue
-            del self._tokens[index]
-            return
+        _scope.leave_block(self)
 
     async def __aenter__(self) -> Scope:
         """Enter a new scope and return it."""
@@ -146,14 +138,13 @@ def get_context() -> dict[str, object]:
 
     The mapping is the caller's own: changing it changes nothing else. Source: section 4.5.
     """
-    scope = _scope.current()
+    if not _scope.has_scope():
+        return {}
+    effective = _scope.attribution(_scope.current())
     values: dict[str, object] = {}
-    if _scope.has_scope():
-        effective = _scope.attribution(scope)
-        for name in effective.__slots__:
-            value: object = getattr(effective, name)
-            if value is None or value in ((), {}):
-                continue
+    for name in effective.__slots__:
+        value: object = getattr(effective, name)
+        if value is not None and value not in ((), {}):
             values[name] = _copy(value)
     result = _scope.last_result()
     if result is not None:
@@ -258,25 +249,37 @@ def override(effective: Attribution, headers: Mapping[str, str]) -> Attribution:
     changes: dict[str, object] = {
         field: found[name.lower()] or None for name, field in _TEXT_HEADERS.items() if name.lower() in found
     }
-    if (ids := found.get(PayiHeaderNames.limit_ids.lower())) is not None:
-        changes["limit_ids"] = tuple(dict.fromkeys(part.strip() for part in ids.split(",") if part.strip()))
     for name, field in _PROPERTY_HEADERS.items():
         if (text := found.get(name.lower())) is not None:
             changes[field] = _read_properties(text)
+    if (ids := found.get(PayiHeaderNames.limit_ids.lower())) is not None:
+        changes["limit_ids"] = tuple(dict.fromkeys(part.strip() for part in ids.split(",") if part.strip()))
     if (version := found.get(PayiHeaderNames.use_case_version.lower())) is not None:
         changes["use_case_version"] = int(version) if version.isdecimal() else None
-    if (disabled := found.get(PayiHeaderNames.logging_disable.lower())) is not None and disabled.lower() == "true":
-        changes["log_prompt_and_response"] = False
-    elif disabled is not None and effective.log_prompt_and_response is None:
-        changes["log_prompt_and_response"] = True
-    if PayiHeaderNames.use_case_name.lower() in found:
-        for field in ("use_case_id", "use_case_version", "use_case_step"):
-            changes[field] = changes.get(field) if changes["use_case_name"] else None
-        if changes["use_case_name"] is None or changes["use_case_name"] != effective.use_case_name:
-            changes.setdefault("use_case_properties", {})
-    return replace(effective, **changes)  # type: ignore[arg-type]  # each value was made for its field above
+    if (disabled := found.get(PayiHeaderNames.logging_disable.lower())) is not None:
+        changes["log_prompt_and_response"] = _DISABLES.get(disabled.lower(), False)
+    return replace(effective, **_with_use_case(effective, changes))  # type: ignore[arg-type]  # each is made for its field
 
 
+def _with_use_case(effective: Attribution, changes: dict[str, object]) -> dict[str, object]:
+    """Leave no member of one use case under the name of another, nor under none."""
+    name = changes.get("use_case_name", effective.use_case_name)
+    if name is None:
+        return {**changes, **_NO_USE_CASE}
+    if "use_case_name" not in changes:
+        return changes
+    kept = {"use_case_properties": effective.use_case_properties} if name == effective.use_case_name else {}
+    return {**_NO_USE_CASE, **kept, **changes}
+
+
+_NO_USE_CASE: Mapping[str, object] = {
+    "use_case_id": None,
+    "use_case_version": None,
+    "use_case_step": None,
+    "use_case_properties": {},
+}
+_DISABLES: Mapping[str, bool | None] = {"true": False, "false": True, "": None}
+"""What a logging header says about logging; anything else disables it, which is the safe side."""
 _TEXT_HEADERS: Mapping[str, str] = {
     PayiHeaderNames.user_id: "user_id",
     PayiHeaderNames.account_name: "account_name",
@@ -303,7 +306,7 @@ def _read_properties(text: str) -> Mapping[str, str | None]:
         return {}
     if not isinstance(value, dict):
         return {}
-    pairs: dict[object, object] = value
+    pairs = cast("dict[object, object]", value)
     return {str(key): item if isinstance(item, str) else str(item) for key, item in pairs.items() if item is not None}
 
 

@@ -37,6 +37,7 @@ class RequestShown(Protocol):
     @property
     def method(self) -> str:
         """Return the HTTP method."""
+        ...
 
 
 class ResponseShown(Protocol):
@@ -45,6 +46,7 @@ class ResponseShown(Protocol):
     @property
     def status_code(self) -> int:
         """Return the HTTP status."""
+        ...
 
 
 class PayiError(Exception):
@@ -78,7 +80,7 @@ class APIStatusError(APIError):
         super().__init__(message, getattr(response, "request", None), body=body)
         self.response = response
         self.status_code = status_code
-        envelope = cast("Mapping[str, object]", body) if isinstance(body, Mapping) else {}
+        envelope: Mapping[str, object] = cast("Mapping[str, object]", body) if isinstance(body, Mapping) else {}
         error = envelope.get("xproxy_error")
         self.xproxy_error = cast("Mapping[str, object]", error) if isinstance(error, Mapping) else None
         self.xproxy_result = envelope.get("xproxy_result")

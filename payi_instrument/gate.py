@@ -8,24 +8,25 @@ instrumentation-semantics section 7, limits-semantics section 6.3, decision 10.
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from payi_instrument.delivery.worker import Worker
 from payi_instrument.errors import LimitBlockedError
 from payi_instrument.guard import Guard, logger
+from payi_instrument.wire.result import LimitResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from payi_instrument.call import Call, Delivery
     from payi_instrument.config import Config
     from payi_instrument.delivery.known import KnownLimits
     from payi_instrument.delivery.meter import Meter
-    from payi_instrument.wire.result import LimitResult
 
 _ASK = Guard("read limits before a call")
 _DOWN_FOR_S = 5.0
 """How long a meter that could not be reached is not asked again."""
+_NO_LIMIT = LimitResult()
 
 
 class BlockGate:
@@ -40,7 +41,7 @@ class BlockGate:
         self._ttl = config.block_state_ttl
         self._blocks_when_down = config.on_meter_down == "block"
         self._down_until = float("-inf")
-        self._refresher: ThreadPoolExecutor | None = None
+        self._refresher = Worker("payi-gate")
 
     def check(self, call: Call) -> None:
         """Raise `LimitBlockedError`, the refusal reported, when a block limit of the call is full."""
@@ -79,7 +80,7 @@ class BlockGate:
         aged = [limit_id for limit_id in limit_ids if self._known.age(limit_id) > self._ttl]
         fresh = [limit_id for limit_id in aged if self._known.standing(limit_id) is None]
         if known := [limit_id for limit_id in aged if limit_id not in fresh and not self._only_tracks(limit_id)]:
-            self._refresh(known)
+            self._refresher.submit(self._ask, known)
         return fresh
 
     def _only_tracks(self, limit_id: str) -> bool:
@@ -90,7 +91,7 @@ class BlockGate:
         asked = time.monotonic()
         with _ASK:
             try:
-                self._known.learn(self._meter.limit_states(limit_ids, self._budget), asked)
+                self._learn(limit_ids, self._meter.limit_states(limit_ids, self._budget), asked)
             except Exception as error:
                 self._not_reached(error)
 
@@ -98,19 +99,18 @@ class BlockGate:
         asked = time.monotonic()
         with _ASK:
             try:
-                self._known.learn(await self._meter.alimit_states(limit_ids, self._budget), asked)
+                self._learn(limit_ids, await self._meter.alimit_states(limit_ids, self._budget), asked)
             except Exception as error:
                 self._not_reached(error)
+
+    def _learn(self, limit_ids: list[str], found: Mapping[str, LimitResult], asked: float) -> None:
+        """Take the meter's answer; a limit that it does not know, or no longer, stops nothing."""
+        self._known.learn({limit_id: found.get(limit_id) or _NO_LIMIT for limit_id in limit_ids}, asked)
 
     def _not_reached(self, error: Exception) -> None:
         self._down_until = time.monotonic() + _DOWN_FOR_S
         what = "known block limits stop calls" if self._blocks_when_down else "limits count as allow"
         logger.warning("payi: limits can't be read (%s); %s until they can", type(error).__name__, what)
-
-    def _refresh(self, limit_ids: list[str]) -> None:
-        if self._refresher is None:
-            self._refresher = ThreadPoolExecutor(1, thread_name_prefix="payi-gate")
-        self._refresher.submit(self._ask, limit_ids)
 
     def _blocking(self, limit_ids: Iterable[str]) -> list[str]:
         """Return the limits that stop the call."""

@@ -24,19 +24,26 @@ class _Forward(logging.Handler):
     def __init__(self, target: logging.Logger) -> None:
         super().__init__()
         self._target = target
+        self.before = (logger.level, logger.propagate)
 
     def emit(self, record: logging.LogRecord) -> None:
-        if self._target.isEnabledFor(record.levelno):
+        if self._target.isEnabledFor(record.levelno) and not hasattr(record, _FORWARDED):
+            setattr(record, _FORWARDED, True)  # a logger below ours would hand it back for ever
             self._target.handle(record)
 
 
+_FORWARDED = "payi_forwarded"
+
+
 def forward_to(target: logging.Logger | None) -> None:
-    """Send everything that is logged to `target` instead; None restores the package's own logger."""
+    """Send everything that is logged to `target` instead; None leaves the package's own logger as it was configured."""
     for handler in [handler for handler in logger.handlers if isinstance(handler, _Forward)]:
         logger.removeHandler(handler)
-    logger.propagate = target is None or target is logger
-    if not logger.propagate and target is not None:
+        level, logger.propagate = handler.before
+        logger.setLevel(level)
+    if target is not None and target is not logger:
         logger.addHandler(_Forward(target))
+        logger.propagate = False
         logger.setLevel(logging.DEBUG)  # the chosen logger's level decides
 
 

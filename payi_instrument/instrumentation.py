@@ -10,7 +10,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, cast
@@ -27,8 +27,6 @@ from payi_instrument.otel import OpenTelemetry
 from payi_instrument.wrappers import Installation, Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from payi_instrument.delivery.meter import AsyncTransport, Transport
     from payi_instrument.providers._base import Provider
 
@@ -106,32 +104,39 @@ def payi_instrument(  # noqa: PLR0913
             return _active
         began = time.perf_counter()
         guard.forward_to(logger)
-        global_values = _global_values(settings)
-        meter = _meter(payi)
-        known = KnownLimits(settings.on_limit_state)
-        delivery = InlineDelivery(
-            meter,
-            known,
-            max_events=settings.queue_max_events,
-            log_window=settings.connection_error_logging_window,
-        )
-        gate = BlockGate(meter, known, delivery, settings) if settings.enforce_block_limits else None
-        shared = Settings(
-            log_prompt_and_response=settings.log_prompt_and_response,
-            instrument_inline_data=settings.instrument_inline_data,
-            capture_stack_trace=settings.capture_stack_trace,
-            redact=settings.redact,
-            telemetry=OpenTelemetry(),
-        )
-        installation = Installation()
-        installation.threads(settings.threads)
-        for provider in _chosen(instruments):
-            installation.provider(provider, Runtime(shared, delivery, gate))
-        scope.set_global(global_values)
-        _active = Instrumentation(meter, delivery, installation, settings)
+        try:
+            _active = _assemble(payi, instruments, settings)
+        except BaseException:
+            guard.forward_to(None)
+            raise
         atexit.register(_active.at_exit)
         guard.logger.debug("payi: instrumented in %.1f ms", (time.perf_counter() - began) * 1000)
         return _active
+
+
+def _assemble(payi: Clients | None, instruments: Iterable[str] | None, config: Config) -> Instrumentation:
+    """Put everything together; what can fail comes before what changes the process."""
+    global_values = _global_values(config)
+    providers = _chosen(instruments)
+    meter = _meter(payi)
+    known = KnownLimits(config.on_limit_state)
+    delivery = InlineDelivery(
+        meter, known, max_events=config.queue_max_events, log_window=config.connection_error_logging_window
+    )
+    gate = BlockGate(meter, known, delivery, config) if config.enforce_block_limits else None
+    shared = Settings(
+        log_prompt_and_response=config.log_prompt_and_response,
+        instrument_inline_data=config.instrument_inline_data,
+        capture_stack_trace=config.capture_stack_trace,
+        redact=config.redact,
+        telemetry=OpenTelemetry(),
+    )
+    installation = Installation()
+    installation.threads(config.threads)
+    for provider in providers:
+        installation.provider(provider, Runtime(shared, delivery, gate))
+    scope.set_global(global_values)
+    return Instrumentation(meter, delivery, installation, config)
 
 
 def _global_values(config: Config) -> scope.Values | None:
@@ -151,7 +156,7 @@ def _global_values(config: Config) -> scope.Values | None:
 
 def _meter(given: Clients | None) -> Meter:
     """Settle which client carries sync and which async calls; one alone carries both."""
-    clients = [given] if isinstance(given, (Payi, AsyncPayi)) else list(given if given is not None else [Payi()])
+    clients = list(given) if isinstance(given, (list, tuple)) else [Payi() if given is None else given]
     for client in clients:
         if not isinstance(client, (Payi, AsyncPayi)):  # pyright: ignore[reportUnnecessaryIsInstance]
             msg = f"payi: {client!r} is a {type(client).__name__}, expected Payi, AsyncPayi or a list of one of each"
@@ -174,7 +179,7 @@ def _transport(sync: list[Payi], asynchronous: list[AsyncPayi]) -> Transport:
     if sync:
         return sync[0].transport
     transport = asynchronous[0].transport
-    return transport if transport.embedded else transport.blocking()
+    return transport if transport.embedded is True else transport.blocking()
 
 
 def _async_transport(sync: list[Payi], asynchronous: list[AsyncPayi]) -> AsyncTransport | None:
@@ -182,23 +187,28 @@ def _async_transport(sync: list[Payi], asynchronous: list[AsyncPayi]) -> AsyncTr
     if asynchronous:
         return asynchronous[0].transport
     transport = sync[0].transport
-    return transport if transport.embedded else None
+    return transport if transport.embedded is True else None
 
 
 def _chosen(instruments: Iterable[str] | None) -> list[Provider]:
     """Return the providers that `instruments` switches on; an unknown name is warned about."""
+    wanted = {_EVERY} if instruments is None else _names(instruments)
     modules = [import_module(name) for name in _PROVIDERS]
-    modules += [point.load() for point in entry_points(group=_ENTRY_POINTS)]
+    for point in entry_points(group=_ENTRY_POINTS):
+        with guard.Guard(f"load the provider {point.name}"):
+            modules.append(point.load())
     providers = cast("list[Provider]", modules)
-    if instruments is None:
-        return providers
-    if isinstance(instruments, str):
-        msg = f"instruments: {instruments!r} is a str, expected a set of category names"
-        raise TypeError(msg)
-    wanted = set(instruments)
     if _EVERY in wanted:
         return providers
     known = {category for provider in providers for category in provider.categories}
     for name in sorted(wanted - known):
         guard.logger.warning("payi: instruments: %r is unknown; known are %s", name, ", ".join(sorted(known)))
     return [provider for provider in providers if wanted & provider.categories]
+
+
+def _names(instruments: Iterable[str]) -> set[str]:
+    names = list(instruments) if isinstance(instruments, Iterable) and not isinstance(instruments, str) else [None]
+    if not all(isinstance(name, str) for name in names):
+        msg = f"instruments: {instruments!r} is a {type(instruments).__name__}, expected a set of category names"
+        raise TypeError(msg)
+    return cast("set[str]", set(names))

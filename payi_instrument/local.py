@@ -50,7 +50,7 @@ class LocalTransport:
         self._worker: ThreadPoolExecutor | None = None
 
     @property
-    def meter(self) -> tuple[object, str]:
+    def meter(self) -> tuple[Engine, str]:
         """Return what two transports to the same ledger and application share."""
         return (self._engine(), self._application)
 
@@ -68,10 +68,14 @@ class LocalTransport:
         return [_result(outcome) for outcome in self._engine().ingest(list(events), self._application)]
 
     async def aingest(self, events: Sequence[UsageEvent]) -> list[XproxyResult]:
-        """Book events on a worker thread; what many tasks queue meanwhile is committed together."""
+        """Book events on a worker thread; what many tasks queue meanwhile is committed together.
+
+        A task that is cancelled while it waits has its events booked all the same.
+        """
         engine = self._engine()
         ticket = engine.put(list(events), self._application)
-        outcomes = await asyncio.get_running_loop().run_in_executor(self._thread(), engine.settle, ticket)
+        settled = asyncio.get_running_loop().run_in_executor(self._thread(), engine.settle, ticket)
+        outcomes = await asyncio.shield(settled)
         return [_result(outcome) for outcome in outcomes]
 
     def limit_states(self, limit_ids: Sequence[str], timeout: float | None = None) -> Mapping[str, LimitResult]:  # noqa: ARG002
@@ -80,6 +84,7 @@ class LocalTransport:
 
     async def alimit_states(self, limit_ids: Sequence[str], timeout: float | None = None) -> Mapping[str, LimitResult]:  # noqa: ARG002, ASYNC109
         """Return how limits stand now, read on a worker thread."""
+        self._engine()
         return await asyncio.get_running_loop().run_in_executor(self._thread(), self.limit_states, limit_ids)
 
     def close(self) -> None:

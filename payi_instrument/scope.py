@@ -7,6 +7,7 @@ call reads them and never copied into a scope (instrumentation-semantics section
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -17,6 +18,7 @@ from payi_instrument.guard import logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from contextvars import Token
 
     from payi_instrument.event import Attribution, Result
 
@@ -25,13 +27,19 @@ Properties = Mapping[str, "str | None"]
 
 @dataclass(slots=True, eq=False)
 class UseCase:
-    """Hold what is declared of a use case; a `name` of "" cuts, an `id` of "" means the name without an id."""
+    """Hold what is declared of a use case; a `name` of "" cuts, an `id` of "" means the name without an id.
+
+    `settled` says that it began inside another one, so that what stands further out does not count. `before` is what was
+    declared outside the scope that named it, which counts only where the same name is in effect further out.
+    """
 
     name: str | None = None
     id: str | None = None
     version: int | None = None
     step: str | None = None
     properties: Properties | None = None
+    settled: bool = False
+    before: UseCase | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -106,10 +114,19 @@ def _merge_use_case(parent: UseCase | None, child: UseCase | None) -> UseCase | 
     """Let members override inside the same use case; another name starts empty."""
     if child is None or parent is None:
         return parent if child is None else child
-    if child.name is not None and child.name != parent.name:
+    if child.settled:
         return child
-    return UseCase(
-        name=parent.name,
+    inherited = parent if child.before is None else _override_members(parent, child.before)
+    if child.name is None or child.name == parent.name:
+        return _override_members(inherited, child)
+    if parent.name is None:
+        return replace(child, before=inherited)
+    return replace(child, settled=True, before=None)
+
+
+def _override_members(parent: UseCase, child: UseCase) -> UseCase:
+    return replace(
+        parent,
         id=_nearest(child.id, parent.id),
         version=parent.version if child.version is None else child.version,
         step=_nearest(child.step, parent.step),
@@ -124,7 +141,10 @@ class Scope:
     :class:`~payi_instrument.event.Attribution`). `last_result` is the result of the last call made inside.
     """
 
-    __slots__ = ("_instance_id", "last_result", "owner", "parent", "values")
+    __slots__ = ("_instance_id", "entry", "last_result", "mints", "parent", "values")
+    entry: tuple[object, Token[Scope | None]] | None
+    last_result: Result | None
+    _instance_id: str | None
 
     if TYPE_CHECKING:
         limit_ids: tuple[str, ...]
@@ -141,16 +161,16 @@ class Scope:
         resource_scope: str | None
         log_prompt_and_response: bool | None
 
-    def __init__(self, values: Values, parent: Scope | None = None, *, mints: bool = False) -> None:
+    def __init__(self, values: Values, parent: Scope | None, mints: bool, /) -> None:  # noqa: FBT001  # made per call
         """Open a scope inside `parent`; `mints` says that it begins an instance of a use case of its own."""
         self.values = values
         self.parent = parent
-        self.owner: Scope | None = self if mints else parent.owner if parent is not None else None
-        self.last_result: Result | None = None
-        self._instance_id: str | None = None
+        self.mints = mints
 
     def __getattr__(self, name: str) -> object:
-        """Return a value in effect, generating the use-case id when it is first read."""
+        """Return a value in effect; what no call has set yet is None."""
+        if name in {"last_result", "_instance_id", "entry"}:
+            return None
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(attribution(self), name)
@@ -158,19 +178,51 @@ class Scope:
     def instance_id(self) -> str:
         """Return the id of the use-case instance that began here, made when first read."""
         if self._instance_id is None:
-            from uuid import uuid4
+            from payi_instrument.event import new_id
 
             with _making_id:  # a scope is shared by the threads and tasks that it was handed to
-                self._instance_id = self._instance_id or str(uuid4())
+                self._instance_id = self._instance_id or new_id()
         return self._instance_id
 
 
 _making_id = threading.Lock()
+
+
+def _after_fork_in_child() -> None:
+    global _making_id  # a thread of the parent may hold the old one
+    _making_id = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
 _current: ContextVar[Scope | None] = ContextVar("payi_scope", default=None)
 _last: ContextVar[Result | None] = ContextVar("payi_last_result", default=None)
 current = _current.get
 enter = _current.set
 leave = _current.reset
+
+
+def enter_block(scope: Scope, block: object) -> None:
+    """Enter a scope on behalf of a block, which leaves it by :func:`leave_block`."""
+    scope.entry = (block, enter(scope))
+
+
+def leave_block(block: object) -> None:
+    """Leave the innermost scope here that this block entered; in a foreign context do nothing."""
+    scope = current()
+    while scope is not None and (scope.entry is None or scope.entry[0] is not block):
+        scope = scope.parent
+    if scope is not None and scope.entry is not None:
+        leave_anywhere(scope.entry[1])
+
+
+def leave_anywhere(token: Token[Scope | None]) -> None:
+    """Leave a scope; in a foreign context, where it was never entered, do nothing."""
+    try:  # noqa: SIM105  # suppress() costs more than the rest of it
+        leave(token)
+    except ValueError:
+        pass
 
 
 class _Global:
@@ -180,8 +232,10 @@ class _Global:
 
 
 def set_global(values: Values | None) -> None:
-    """Install the process-wide values, or remove them with None."""
-    _Global.scope = None if values is None else Scope(values, mints=True)
+    """Install the process-wide values, or remove them with None; what the former meter answered is forgotten here."""
+    _warned.clear()
+    forget_result()
+    _Global.scope = None if values is None else Scope(values, None, True)  # noqa: FBT003
 
 
 def has_scope() -> bool:
@@ -202,7 +256,9 @@ def attribution(scope: Scope | None) -> Attribution:
     if base.use_case_name is None or base.use_case_id is not None:
         # "" is the explicit wish for no id
         return base if base.use_case_id != "" else replace(base, use_case_id=None)
-    owner = scope.owner if scope is not None else None
+    owner = scope
+    while owner is not None and not owner.mints:
+        owner = owner.parent
     if outermost is not None and (owner is None or _same_use_case(global_values, values)):
         owner = outermost
     return replace(base, use_case_id=owner.instance_id()) if owner is not None else base
@@ -211,7 +267,7 @@ def attribution(scope: Scope | None) -> Attribution:
 def _same_use_case(outer: Values | None, inner: Values) -> bool:
     if outer is None or outer.use_case is None or inner.use_case is None:
         return inner.use_case is None
-    return inner.use_case.name in {None, outer.use_case.name}
+    return not inner.use_case.settled and inner.use_case.name in {None, outer.use_case.name}
 
 
 def _resolve(values: Values) -> Attribution:
@@ -219,9 +275,8 @@ def _resolve(values: Values) -> Attribution:
     from payi_instrument.event import Attribution  # at the first call, not on the way to the decorators
 
     use_case = values.use_case or UseCase()
-    if not use_case.name and (use_case.id or use_case.version or use_case.step or use_case.properties):
-        logger.warning("payi: use_case_id, _version, _step and _properties are dropped: no use_case_name is in effect")
     if not use_case.name:
+        _warn_of_dropped(use_case)
         use_case = UseCase()
     return Attribution(
         limit_ids=values.limit_ids or (),
@@ -238,6 +293,18 @@ def _resolve(values: Values) -> Attribution:
         resource_scope=values.resource_scope or None,
         log_prompt_and_response=values.log_prompt_and_response,
     )
+
+
+_warned: set[tuple[str, ...]] = set()
+
+
+def _warn_of_dropped(use_case: UseCase) -> None:
+    """Say which members came to nothing, once: a decorated function may run a million times."""
+    members = ("id", "version", "step", "properties")
+    dropped = tuple(f"use_case_{name}" for name in members if getattr(use_case, name) not in (None, "", {}))
+    if dropped and dropped not in _warned:
+        _warned.add(dropped)
+        logger.warning("payi: no use_case_name is in effect; dropped: %s", ", ".join(dropped))
 
 
 def _kept(properties: Properties | None) -> Properties:
@@ -259,7 +326,7 @@ def last_result() -> Result | None:
 
 
 def forget_result() -> None:
-    """Start a thread's next work item without the result of the one before."""
+    """Go on without the result of what ran here before."""
     _last.set(None)
 
 

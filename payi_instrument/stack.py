@@ -12,7 +12,7 @@ _OURS = __name__.rpartition(".")[0]
 _MAX_FRAMES = 32
 _MAX_KNOWN = 10_000
 
-_known: dict[tuple[CodeType, int], str] = {}
+_known: dict[tuple[str, str, int], str] = {}
 
 
 def stack_trace(library: str) -> str:
@@ -22,7 +22,7 @@ def stack_trace(library: str) -> str:
     out. Source: instrumentation-semantics section 6.2, `system.stack_trace`.
     """
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # the documented way to a frame
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in {_OURS, library, "wrapt"}:
+    while frame is not None and str(frame.f_globals.get("__name__")).partition(".")[0] in {_OURS, library, "wrapt"}:
         frame = frame.f_back
     texts: list[str] = []
     while frame is not None and len(texts) < _MAX_FRAMES:
@@ -33,7 +33,7 @@ def stack_trace(library: str) -> str:
 
 def _text(code: CodeType, line: int) -> str:
     """Return one frame as a JSON string, made once for each code location."""
-    key = (code, line)
+    key = (code.co_filename, code.co_qualname, line)  # equal code in two files is equal, its places are not
     text = _known.get(key)
     if text is None:
         import json

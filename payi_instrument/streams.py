@@ -7,14 +7,17 @@ ends once. Source: instrumentation-semantics section 6.9, design decision 12.
 
 from __future__ import annotations
 
+import sys
 import weakref
+from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from payi_instrument.guard import Guard
 from payi_instrument.providers._sse import EventFilter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 
     from payi_instrument.call import Call, Delivery
     from payi_instrument.event import UsageEvent
@@ -41,58 +44,48 @@ class Ending:
         self.call = call
         self._delivery = delivery
         self._answer = weakref.ref(answer)  # the answer holds us, not the other way round
-        _open.add(self)
+        _open.add(weakref.ref(self, _open.discard))
 
     def __del__(self) -> None:
         """End a call whose stream was dropped."""
         self.abandon()
 
     def abandon(self) -> None:
-        """End without waiting or locking: a finaliser may run inside any locked region, a cancelled task must go."""
+        """End without waiting, locking or running the user's code: a finaliser may run in the middle of anything."""
         if self.call.open:
-            self._defer(self._finished(self.call.finish_stream))
+            self._delivery.defer(partial(self.call.finish_stream, self._answer()))
 
     def finish(self, event: Callable[[Any], UsageEvent | None]) -> None:
         """End with the event that a method of the call makes of the answer, and deliver it."""
-        if (made := self._finished(event)) is not None:
-            self._settle(self._delivery.deliver(made))
+        with _END:
+            if (made := event(self._answer())) is not None:
+                self._settle(self._delivery.deliver(made))
 
     async def afinish(self, event: Callable[[Any], UsageEvent | None]) -> None:
         """End with the event that a method of the call makes of the answer, and deliver it."""
-        if (made := self._finished(event)) is not None:
-            self._settle(await self._delivery.adeliver(made))
+        with _END:
+            if (made := event(self._answer())) is not None:
+                self._settle(await self._delivery.adeliver(made))
 
     def fail(self, error: BaseException) -> None:
         """End with an exception."""
-        if (made := self._failed(error)) is None:
-            return
-        if isinstance(error, Exception):
-            self._settle(self._delivery.deliver(made))
-        else:
-            self._defer(made)
+        with _END:
+            if (made := self.call.fail(error)) is None:
+                return
+            if isinstance(error, Exception):
+                self._settle(self._delivery.deliver(made))
+            else:
+                self._delivery.defer(made)
 
     async def afail(self, error: BaseException) -> None:
         """End with an exception; a cancelled task waits for nothing."""
-        if (made := self._failed(error)) is None:
-            return
-        if isinstance(error, Exception):
-            self._settle(await self._delivery.adeliver(made))
-        else:
-            self._defer(made)
-
-    def _finished(self, event: Callable[[Any], UsageEvent | None]) -> UsageEvent | None:
         with _END:
-            return event(self._answer())
-        return None
-
-    def _failed(self, error: BaseException) -> UsageEvent | None:
-        with _END:
-            return self.call.fail(error)
-        return None
-
-    def _defer(self, event: UsageEvent | None) -> None:
-        if event is not None:
-            self._delivery.defer(event)
+            if (made := self.call.fail(error)) is None:
+                return
+            if isinstance(error, Exception):
+                self._settle(await self._delivery.adeliver(made))
+            else:
+                self._delivery.defer(made)
 
     def _settle(self, result: Any) -> None:
         self.call.settled(result)
@@ -101,13 +94,14 @@ class Ending:
             attach(answer, result)
 
 
-_open: weakref.WeakSet[Ending] = weakref.WeakSet()
+_open: set[weakref.ref[Ending]] = set()
 
 
 def abandon_open() -> None:
     """End the calls whose streams are still open, at the exit of the process."""
-    for ending in list(_open):
-        ending.abandon()
+    for reference in list(_open):  # in one step: other threads may still open streams
+        if (ending := reference()) is not None:
+            ending.abandon()
 
 
 def stand_in_stream(call: Call, delivery: Delivery, stream: Any, *, awaited: bool) -> None:
@@ -215,11 +209,13 @@ def _hook_close(response: Any, ending: Ending, stepping: Callable[[], bool], *, 
         close_later = response.aclose
 
         async def aclose() -> None:
-            inside = stepping()
+            dropped, inside = _is_dropped(), stepping()
             try:
                 await close_later()
             finally:
-                if not inside:
+                if dropped:
+                    ending.abandon()
+                elif not inside:
                     await ending.afinish(ending.call.finish_stream)
 
         response.aclose = aclose
@@ -227,14 +223,21 @@ def _hook_close(response: Any, ending: Ending, stepping: Callable[[], bool], *, 
     close_now = response.close
 
     def close() -> None:
-        inside = stepping()
+        dropped, inside = _is_dropped(), stepping()
         try:
             close_now()
         finally:
-            if not inside:
+            if dropped:
+                ending.abandon()
+            elif not inside:
                 ending.finish(ending.call.finish_stream)
 
     response.close = close
+
+
+def _is_dropped() -> bool:
+    """Say whether a generator is being closed, by the garbage collector perhaps: in the middle of anything."""
+    return isinstance(sys.exc_info()[1], GeneratorExit)
 
 
 def tap_raw(call: Call, delivery: Delivery, answer: Any, *, awaited: bool) -> None:
@@ -261,7 +264,7 @@ class _Tap:
         self._body: list[bytes] = []
         self._kept = b""
         self._size: int | None = None
-        self.hides = call.asks_for_usage
+        self.hides = call.facts.asked_for_usage
         self.stepping = False
         """Whether bytes are being read: at their end the response closes itself."""
 
@@ -296,9 +299,8 @@ class _Tap:
 
     def rest(self) -> list[bytes]:
         """Return what was held back."""
-        if self._events is None or not self.hides:
-            return []
-        pieces = self._pieces(self._events.rest())
+        held = self._events.rest() if self._events is not None else b""
+        pieces = self._pieces(held) if self.hides else []
         return [*pieces, self._kept] if self._kept else pieces
 
     def finished(self, answer: Any) -> UsageEvent | None:
@@ -333,7 +335,7 @@ def _tapped(read: Callable[..., Iterator[bytes]], tap: _Tap, ending: Ending) -> 
 
 
 def _tapped_async(
-    read: Callable[..., AsyncIterator[bytes]], tap: _Tap, ending: Ending
+    read: Callable[..., AsyncGenerator[bytes]], tap: _Tap, ending: Ending
 ) -> Callable[..., AsyncIterator[bytes]]:
     async def aiter_bytes(chunk_size: int | None = None) -> AsyncIterator[bytes]:
         if not ending.call.open:  # read before: the response repeats what it kept
@@ -341,11 +343,12 @@ def _tapped_async(
                 yield data
             return
         try:
-            async for data in read(tap.begin(chunk_size)):
-                tap.stepping = False
-                for piece in tap.feed(data):
-                    yield piece
-                tap.stepping = True
+            async with aclosing(read(tap.begin(chunk_size))) as parts:
+                async for data in parts:
+                    tap.stepping = False
+                    for piece in tap.feed(data):
+                        yield piece
+                    tap.stepping = True
             for piece in tap.rest():
                 yield piece
         except GeneratorExit:

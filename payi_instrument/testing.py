@@ -21,7 +21,7 @@ from payi_instrument.instrumentation import Instrumentation, payi_instrument
 from payi_instrument.local import LocalTransport, open_local
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Mapping, Sequence
 
     from payi_instrument.event import UsageEvent
     from payi_instrument.wire.result import XproxyResult
@@ -77,17 +77,18 @@ def metered(
     instruments: Iterable[str] | None = None,
     log_prompt_and_response: bool | None = None,
     config: Mapping[str, object] | None = None,
-) -> Iterator[MemoryMeter]:
+) -> Generator[MemoryMeter]:
     """Meter every provider call of the block on a ledger of its own, and take the instrumentation back after it.
 
-    Raises `RuntimeError` when the process is instrumented already.
+    Unless `config` names a use case there is no global one: the events carry what the tested code declares. Raises
+    `RuntimeError` when the process is instrumented already.
     """
     meter = MemoryMeter(base_url)
     handle = payi_instrument(
         [meter.client, meter.async_client],
         instruments=instruments,
         log_prompt_and_response=log_prompt_and_response,
-        config=config,
+        config={"use_case_name": None, **(config or {})},
     )
     if not handle.serves(meter.client):
         msg = "the process is instrumented already; call uninstrument() on that handle first"

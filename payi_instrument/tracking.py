@@ -65,10 +65,11 @@ def _decorate(function: F, opener: Opener) -> F:
         inner = _decorate(function.__func__, opener)
         return cast("F", type(function)(inner))
     if isinstance(function, type):
-        if "__call__" not in vars(function):
+        own = next((vars(base)["__call__"] for base in function.__mro__ if "__call__" in vars(base)), None)
+        if own is None:
             msg = f"track: class {function.__name__} defines no __call__; decorate its methods instead"
             raise TypeError(msg)
-        function.__call__ = _decorate(function.__call__, opener)  # type: ignore[method-assign]
+        function.__call__ = _decorate(own, opener)  # type: ignore[method-assign]
         return function
     if not callable(function):
         msg = f"track: {function!r} is a {type(function).__name__}, expected a function"
@@ -101,7 +102,7 @@ def _function(function: Callable[P, R], opener: Opener) -> Callable[P, R]:
 def _coroutine_function(
     function: Callable[P, Coroutine[Any, Any, R]], opener: Opener
 ) -> Callable[P, Coroutine[Any, Any, R]]:
-    enter, leave, open_scope = _scope.enter, _scope.leave, opener.open
+    enter, leave_anywhere, open_scope = _scope.enter, _scope.leave_anywhere, opener.open
 
     @functools.wraps(function)
     async def tracked(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -109,10 +110,7 @@ def _coroutine_function(
         try:
             return await function(*args, **kwargs)
         finally:
-            try:
-                leave(token)
-            except ValueError:  # a coroutine that is closed unfinished may be closed from another context
-                pass
+            leave_anywhere(token)  # a coroutine that is closed unfinished may be closed from another context
 
     return tracked
 
@@ -126,28 +124,20 @@ def _generator_function(
     def tracked(*args: P.args, **kwargs: P.kwargs) -> Generator[Any, Any, R]:
         scope = opener.open()
         body = function(*args, **kwargs)
-        step: Callable[[], Any] = body.__next__
+        sent, thrown = None, None
         while True:
             token = _scope.enter(scope)
             try:
-                item = step()
+                item = body.send(sent) if thrown is None else body.throw(thrown)
             except StopIteration as stop:
-                return stop.value
+                return cast("R", stop.value)
             finally:
                 _scope.leave(token)
+                sent, thrown = None, None
             try:
                 sent = yield item
-            except GeneratorExit:
-                token = _scope.enter(scope)
-                try:
-                    body.close()
-                finally:
-                    _scope.leave(token)
-                raise
-            except BaseException as error:  # noqa: BLE001  # the consumer threw it, the body decides about it
-                step = functools.partial(body.throw, error)
-            else:
-                step = body.__next__ if sent is None else functools.partial(body.send, sent)
+            except BaseException as error:  # noqa: BLE001  # thrown or closed by the consumer: the body decides about it
+                thrown = error
 
     return tracked
 
@@ -161,35 +151,19 @@ def _async_generator_function(
     async def tracked(*args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[Any, Any]:
         scope = opener.open()
         body = function(*args, **kwargs)
-        step: Callable[[], Coroutine[Any, Any, Any]] = body.__anext__
+        sent, thrown = None, None
         while True:
             token = _scope.enter(scope)
             try:
-                item = await step()
+                item = await (body.asend(sent) if thrown is None else body.athrow(thrown))
             except StopAsyncIteration:
                 return
             finally:
-                _leave_anywhere(token)
+                _scope.leave_anywhere(token)
+                sent, thrown = None, None
             try:
                 sent = yield item
-            except GeneratorExit:
-                token = _scope.enter(scope)
-                try:
-                    await body.aclose()
-                finally:
-                    _leave_anywhere(token)
-                raise
-            except BaseException as error:  # noqa: BLE001  # the consumer threw it, the body decides about it
-                step = functools.partial(body.athrow, error)
-            else:
-                step = body.__anext__ if sent is None else functools.partial(body.asend, sent)
+            except BaseException as error:  # noqa: BLE001  # thrown or closed by the consumer: the body decides about it
+                thrown = error
 
     return tracked
-
-
-def _leave_anywhere(token: Any) -> None:
-    """Leave a scope; in a foreign context, where it was never entered, do nothing."""
-    try:
-        _scope.leave(token)
-    except ValueError:
-        pass

@@ -10,6 +10,7 @@ import importlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import wrapt
@@ -150,7 +151,10 @@ def _send(call: Call, wrapped: Callable[..., Any], given: Arguments) -> Any:
     try:
         return wrapped(*call.arguments[0], **call.arguments[1])
     except Exception as error:
-        if not call.without_usage(error, given):
+        again = False
+        with _BEGIN:
+            again = call.without_usage(error, given)
+        if not again:
             raise
     return wrapped(*call.arguments[0], **call.arguments[1])
 
@@ -160,7 +164,10 @@ async def _asend(call: Call, wrapped: Callable[..., Any], given: Arguments) -> A
     try:
         return await wrapped(*call.arguments[0], **call.arguments[1])
     except Exception as error:
-        if not call.without_usage(error, given):
+        again = False
+        with _BEGIN:
+            again = call.without_usage(error, given)
+        if not again:
             raise
     return await wrapped(*call.arguments[0], **call.arguments[1])
 
@@ -172,22 +179,27 @@ class Installation:
         """Begin with nothing installed."""
         self._undo: list[Callable[[], None]] = []
         self._lock = threading.Lock()
-        self._active = True
+        self.active = True
 
     def provider(self, provider: Provider, runtime: Runtime) -> None:
         """Stand in for a provider's functions now, or once its SDK is imported; none is imported here."""
         driver = Driver(provider, runtime)
         for target in provider.targets:
             stand_in = driver.acall if target.shape is Shape.ASYNC else driver.call
-            self._when_imported(target.module, lambda module, target=target, to=stand_in: self._replace(module, target.name, to))
+            self._when_imported(target.module, partial(self._replace, name=target.name, stand_in=stand_in))
         for view in provider.views:
-            self._when_imported(view.module, lambda module, view=view: self._add_view(module, view))
+            self._when_imported(view.module, partial(self._add_view, view=view))
 
     def threads(self, mode: str) -> None:
-        """Let executors carry the scope of each item; with `inherit`, plain threads carry their starter's too."""
+        """Let executors carry the scope of each item; with `inherit`, plain threads carry their starter's too.
+
+        A process of `multiprocessing` that is forked inside a scope begins without it, as a spawned one does: a pool's
+        worker would bill its first submitter for life.
+        """
         self._replace(importlib.import_module("concurrent.futures.thread"), "ThreadPoolExecutor.submit", _submit)
         if mode == "inherit":
             self._replace(threading, "Thread.start", _start)
+        self._when_imported("multiprocessing.util", lambda module: module.register_after_fork(self, _begin_process))
 
     def _when_imported(self, name: str, install: Callable[[ModuleType], None]) -> None:
         def hook(module: ModuleType) -> None:
@@ -198,7 +210,7 @@ class Installation:
 
     def _replace(self, module: ModuleType, name: str, stand_in: Callable[..., Any]) -> None:
         with self._lock:
-            if not self._active:  # the SDK was imported after uninstrument()
+            if not self.active:  # the SDK was imported after uninstrument()
                 return
             parent, attribute, original = wrapt.resolve_path(module, name)
             inherited = attribute not in vars(parent)
@@ -208,7 +220,7 @@ class Installation:
 
     def _add_view(self, module: ModuleType, view: View) -> None:
         with self._lock:
-            if not self._active:
+            if not self.active:
                 return
             holder = getattr(module, view.name)
             holder.xproxy_result = property(lambda outer: getattr(getattr(outer, view.inner), "xproxy_result", None))
@@ -217,7 +229,7 @@ class Installation:
     def undo(self) -> None:
         """Put every function back."""
         with self._lock:
-            self._active = False
+            self.active = False
             while self._undo:
                 self._undo.pop()()
 
@@ -227,6 +239,13 @@ def _submit(wrapped: Callable[..., Any], _pool: ThreadPoolExecutor, args: tuple[
     if not args:
         return wrapped(*args, **kwargs)
     return wrapped(carry(args[0]), *args[1:], **kwargs)
+
+
+def _begin_process(installation: Installation) -> None:
+    """Leave the scope of the process that this one was forked from."""
+    if installation.active:
+        scopes.enter(None)
+        scopes.forget_result()
 
 
 def _start(wrapped: Callable[..., Any], thread: threading.Thread, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -38,6 +38,11 @@ def _is_embedded(url: str) -> bool:
     return url.partition(":")[0] in EMBEDDED_SCHEMES
 
 
+def _shown(url: str) -> str:
+    """Return a URL as `base_url` shows it: a remote one with a slash at its end, as the official SDK's."""
+    return url if _is_embedded(url) else url.rstrip("/") + "/"
+
+
 class Payi:
     """Speak to a meter.
 
@@ -77,7 +82,7 @@ class Payi:
         return client
 
     def _use(self, transport: HttpTransport | LocalTransport, base_url: str, api_key: str | None) -> None:
-        self.base_url = base_url
+        self.base_url = _shown(base_url)
         self.api_key = api_key
         self._transport = transport
         self.limits = Limits(self)
@@ -141,7 +146,7 @@ class AsyncPayi:
         return client
 
     def _use(self, transport: AsyncHttpTransport | LocalTransport, base_url: str, api_key: str | None) -> None:
-        self.base_url = base_url
+        self.base_url = _shown(base_url)
         self.api_key = api_key
         self._transport = transport
         self.limits = AsyncLimits(self)

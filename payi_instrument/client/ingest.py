@@ -127,11 +127,11 @@ def _units(  # noqa: PLR0913  # the published parameters
 
 def distinct_ids(limit_ids: list[str]) -> list[str]:
     """Trim limit ids and drop blanks and repeats; raises `TypeError` for anything but a list of str."""
-    if not isinstance(limit_ids, list):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without a checker
+    if not isinstance(cast("object", limit_ids), list):  # callers without a checker
         msg = f"limit_ids: {limit_ids!r} is a {type(limit_ids).__name__}, expected a list of str"
         raise TypeError(msg)
     for limit_id in limit_ids:
-        if not isinstance(limit_id, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(cast("object", limit_id), str):
             msg = f"limit_ids: {limit_id!r} is a {type(limit_id).__name__}, expected every id to be a str"
             raise TypeError(msg)
     return list(dict.fromkeys(limit_id.strip() for limit_id in limit_ids if limit_id.strip()))
@@ -144,7 +144,7 @@ def _text(value: int | None | Unset) -> str | None:
 def _stringly(properties: Mapping[str, object] | None | Unset) -> dict[str, str | None] | None | Unset:
     if properties is None or properties is UNSET:
         return properties
-    if not isinstance(properties, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without a checker
+    if not isinstance(cast("object", properties), Mapping):  # callers without a checker
         msg = f"properties: {properties!r} is a {type(properties).__name__}, expected a mapping of str to str"
         raise TypeError(msg)
     return {key: None if value is None else str(value) for key, value in properties.items()}
@@ -164,7 +164,7 @@ def _bulk(*, events: Iterable[Mapping[str, Any]], **options: Unpack[Options]) ->
 
 
 def _item(event: Mapping[str, Any]) -> dict[str, Any]:
-    if not isinstance(event, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without a checker
+    if not isinstance(cast("object", event), Mapping):  # callers without a checker
         msg = f"events: {event!r} is a {type(event).__name__}, expected a list of mappings"
         raise TypeError(msg)
     item = dict(event)

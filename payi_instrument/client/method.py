@@ -6,7 +6,6 @@ returns the answer, :class:`async_method` is its awaited twin; both keep the fun
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from pydantic import TypeAdapter
@@ -17,7 +16,7 @@ from payi_instrument.wire.model import Model
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from payi_instrument.wire.message import Reply, Request
+    from payi_instrument.wire.message import Operation, Reply, Request
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -122,12 +121,18 @@ def answer_of(request: Request[T], reply: Reply) -> T:
     if isinstance(expected, type) and isinstance(reply.body, expected):
         return reply.body
     try:
-        return _adapter(expected).validate_python(reply.body)
+        return _adapter(request.operation).validate_python(reply.body)
     except ValueError as error:
         message = f"{request.operation.name}: the meter's answer has another shape: {error}"
         raise APIResponseValidationError(message, status_code=reply.status, response=None, body=reply.body) from error
 
 
-@cache
-def _adapter(answer: type[T]) -> TypeAdapter[T]:
-    return TypeAdapter(answer)
+_adapters: dict[str, TypeAdapter[Any]] = {}
+
+
+def _adapter(operation: Operation[T]) -> TypeAdapter[T]:
+    """Return what reads an operation's answer from JSON, made once."""
+    adapter = _adapters.get(operation.name)
+    if adapter is None:
+        adapter = _adapters[operation.name] = TypeAdapter(operation.answer)
+    return adapter

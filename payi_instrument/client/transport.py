@@ -10,7 +10,7 @@ import re
 from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 from uuid import uuid4
 
 from payi_instrument.client.encoding import event_request, result_of, state_of
@@ -95,6 +95,7 @@ class HttpTransport(_Wire):
         self, base_url: str, api_key: str, headers: Mapping[str, str], timeout: float, client: http.Client | None
     ) -> None:
         """Take where the meter is and the key for it; `client` is the caller's own HTTP client, which it closes itself."""
+        _check_kind(client, http.Client)
         super().__init__(base_url, api_key, headers, timeout)
         self._own = client is None
         self._client = client or http.Client(limits=_LIMITS, follow_redirects=True)
@@ -132,6 +133,7 @@ class AsyncHttpTransport(_Wire):
         self, base_url: str, api_key: str, headers: Mapping[str, str], timeout: float, client: http.AsyncClient | None
     ) -> None:
         """Take where the meter is and the key for it; `client` is the caller's own HTTP client, which it closes itself."""
+        _check_kind(client, http.AsyncClient)
         super().__init__(base_url, api_key, headers, timeout)
         self._own = client is None
         self._client = client or http.AsyncClient(limits=_LIMITS, follow_redirects=True)
@@ -167,14 +169,12 @@ class AsyncHttpTransport(_Wire):
             await self._client.aclose()
 
 
-def is_client(client: object) -> bool:
-    """Say whether an object is a sync HTTP client of the library in use."""
-    return isinstance(client, http.Client)
-
-
-def is_async_client(client: object) -> bool:
-    """Say whether an object is an async HTTP client of the library in use."""
-    return isinstance(client, http.AsyncClient)
+def _check_kind(client: object, kind: type) -> None:
+    """Refuse an HTTP client that is not the library's in use; raises `TypeError` naming both."""
+    if client is not None and not isinstance(client, kind):
+        given = f"{type(client).__module__}.{type(client).__qualname__}"
+        msg = f"http_client: {given} is no {http.__name__}.{kind.__name__}; PAYI_HTTP picks the library in use"
+        raise TypeError(msg)
 
 
 def _retrieve(limit_id: str, timeout: float | None) -> Request[Any]:
@@ -197,7 +197,9 @@ def _query(value: object) -> str | list[str]:
         return "true" if value else "false"
     if isinstance(value, datetime):
         return value.isoformat()
-    return [str(item) for item in value] if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return [str(item) for item in cast("list[object]", value)]
+    return str(value)
 
 
 _DECIMAL = f"decimal {uuid4()} "

@@ -13,13 +13,16 @@ from collections import deque
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from payi_instrument.guard import logger
+from payi_instrument.guard import Guard, logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from payi_instrument.event import UsageEvent
 
+    Item = UsageEvent | Callable[[], UsageEvent | None] | threading.Event
+
+_MAKE = Guard("make an event")
 _FIRST_DELAY_S = 0.5
 _LONGEST_DELAY_S = 8.0
 
@@ -37,11 +40,11 @@ class Backlog:
 
     def _begin(self) -> None:
         """Start with an empty queue and a fresh thread: at first, and again in a forked child."""
-        self._queue: SimpleQueue[UsageEvent | threading.Event] = SimpleQueue()
+        self._queue: SimpleQueue[Item] = SimpleQueue()
         threading.Thread(target=self._run, args=(self._queue,), name="payi-backlog", daemon=True).start()
 
-    def put(self, event: UsageEvent) -> None:
-        """Queue an event; safe in a finaliser."""
+    def put(self, event: UsageEvent | Callable[[], UsageEvent | None]) -> None:
+        """Queue an event, or what makes it; safe in a finaliser."""
         self._queue.put(event)
 
     def flush(self, timeout: float) -> bool:
@@ -50,7 +53,7 @@ class Backlog:
         self._queue.put(done)
         return done.wait(timeout)
 
-    def _run(self, queue: SimpleQueue[UsageEvent | threading.Event]) -> None:
+    def _run(self, queue: SimpleQueue[Item]) -> None:
         events: deque[UsageEvent] = deque()
         flushes: list[threading.Event] = []
         delay: float | None = None
@@ -67,7 +70,7 @@ class Backlog:
 
     def _collect(
         self,
-        queue: SimpleQueue[UsageEvent | threading.Event],
+        queue: SimpleQueue[Item],
         delay: float | None,
         events: deque[UsageEvent],
         flushes: list[threading.Event],
@@ -78,8 +81,8 @@ class Backlog:
             while True:
                 if isinstance(item, threading.Event):
                     flushes.append(item)
-                else:
-                    events.append(item)
+                elif (event := _made(item)) is not None:
+                    events.append(event)
                 item = queue.get_nowait()
         except Empty:
             pass
@@ -88,6 +91,14 @@ class Backlog:
             self.dropped += 1
             if self.dropped == 1:
                 logger.warning("payi: more than %d events wait for the meter; dropping the oldest", self._max_events)
+
+
+def _made(item: UsageEvent | Callable[[], UsageEvent | None]) -> UsageEvent | None:
+    if not callable(item):
+        return item
+    with _MAKE:
+        return item()
+    return None
 
 
 _backlogs: weakref.WeakSet[Backlog] = weakref.WeakSet()

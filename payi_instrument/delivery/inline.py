@@ -15,12 +15,16 @@ from payi_instrument.guard import logger
 from payi_instrument.wire.result import XproxyError, XproxyResult
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from payi_instrument.delivery.known import KnownLimits
     from payi_instrument.delivery.meter import Meter
     from payi_instrument.event import UsageEvent
 
 _RETRIED = frozenset({408, 409, 429})
 _SERVER_FAULT = 500
+_MAX_WARNED = 1000
+"""Different warnings that are logged, each once: a result repeats its own, a log need not."""
 
 
 class InlineDelivery:
@@ -34,6 +38,7 @@ class InlineDelivery:
         self._logged = float("-inf")
         self._suppressed = 0
         self._refused: set[tuple[str | None, str | None]] = set()
+        self._warned: set[str] = set()
         self._backlog = Backlog(self._retry, max_events)
 
     def deliver(self, event: UsageEvent) -> XproxyResult:
@@ -43,6 +48,9 @@ class InlineDelivery:
             [result] = self._meter.ingest([event])
         except Exception as error:  # noqa: BLE001  # whatever happened, the caller's answer comes first
             return self._undelivered(event, error)
+        except BaseException:  # the caller goes, the event stays; the meter counts it once if it came through
+            self._backlog.put(event)
+            raise
         return self._delivered(event, result, asked)
 
     async def adeliver(self, event: UsageEvent) -> XproxyResult:
@@ -52,10 +60,13 @@ class InlineDelivery:
             [result] = await self._meter.aingest([event])
         except Exception as error:  # noqa: BLE001  # whatever happened, the caller's answer comes first
             return self._undelivered(event, error)
+        except BaseException:  # the caller goes, the event stays; the meter counts it once if it came through
+            self._backlog.put(event)
+            raise
         return self._delivered(event, result, asked)
 
-    def defer(self, event: UsageEvent) -> None:
-        """Deliver an event later, from the backlog's thread."""
+    def defer(self, event: UsageEvent | Callable[[], UsageEvent | None]) -> None:
+        """Deliver an event later, and make it if it is not yet, from the backlog's thread."""
         self._backlog.put(event)
 
     def flush(self, timeout: float) -> bool:
@@ -70,7 +81,9 @@ class InlineDelivery:
             return result
         self._known.hear(result, asked)
         for warning in result.warnings or ():
-            logger.warning("payi: %s", warning)
+            if warning not in self._warned and len(self._warned) < _MAX_WARNED:
+                self._warned.add(warning)
+                logger.warning("payi: %s", warning)
         return result
 
     def _undelivered(self, event: UsageEvent, error: Exception) -> XproxyResult:

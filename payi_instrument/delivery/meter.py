@@ -21,16 +21,20 @@ class Transport(Protocol):
     @property
     def embedded(self) -> bool:
         """Say whether the meter is in this process."""
+        ...
 
     @property
     def meter(self) -> object:
         """Return what two transports to the same meter and application share."""
+        ...
 
     def ingest(self, events: Sequence[UsageEvent]) -> list[XproxyResult]:
         """Book events and return a result for each."""
+        ...
 
     def limit_states(self, limit_ids: Sequence[str], timeout: float | None = None) -> Mapping[str, LimitResult]:
         """Return how limits stand."""
+        ...
 
 
 class AsyncTransport(Protocol):
@@ -39,12 +43,15 @@ class AsyncTransport(Protocol):
     @property
     def embedded(self) -> bool:
         """Say whether the meter is in this process."""
+        ...
 
     async def aingest(self, events: Sequence[UsageEvent]) -> list[XproxyResult]:
         """Book events and return a result for each."""
+        ...
 
     async def alimit_states(self, limit_ids: Sequence[str], timeout: float | None = None) -> Mapping[str, LimitResult]:  # noqa: ASYNC109
         """Return how limits stand."""
+        ...
 
 
 class Meter:

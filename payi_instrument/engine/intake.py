@@ -5,7 +5,6 @@ Source: wire-api sections 1.3, 3.1 and 3.2.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 
@@ -119,30 +118,6 @@ def _event(body: IngestRequest, attribution: Attribution, event_id: str | None) 
 
 def _forget_prompts(event: UsageEvent) -> None:
     event.provider_request_json = event.provider_request_reasoning_json = event.provider_response_json = None
-
-
-def storable(event: UsageEvent) -> UsageEvent:
-    """Return an event without what no database takes: half characters become `?`, numbers past 32 bits are dropped."""
-    attribution = replace(event.attribution, **_storable(event.attribution))
-    warnings = (*event.warnings, "unstorable: the event held half a character or a number past 32 bits")
-    return replace(event, **{**_storable(event), "attribution": attribution, "warnings": warnings})
-
-
-def _storable(part: UsageEvent | Attribution) -> dict[str, Any]:
-    changes: dict[str, Any] = {}
-    for name in part.__slots__:
-        value: object = getattr(part, name)
-        if isinstance(value, str):
-            changes[name] = _whole(value)
-        elif isinstance(value, tuple):
-            changes[name] = tuple(map(_whole, cast("tuple[str, ...]", value)))
-        elif isinstance(value, int) and abs(value) > MAX_COUNT:
-            changes[name] = None
-    return changes
-
-
-def _whole(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()
 
 
 def _decoded(headers: Mapping[str, str]) -> dict[str, str]:

@@ -5,18 +5,20 @@ Rows are plain slots objects and tuples: they are made for every event, and both
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, Inexact
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from payi_instrument.engine.pricing import EXACT
+from payi_instrument.wire.ingest import MAX_COUNT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
     from payi_instrument.engine.pricing import ResourceVersion
+    from payi_instrument.event import Attribution, UsageEvent
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -45,6 +47,30 @@ def plain_amount(value: Decimal, whole_digits: int, places: int) -> Decimal | No
         return None
     exponent = shortest.as_tuple().exponent
     return Decimal(f"{shortest:f}") if isinstance(exponent, int) and exponent >= -places else None
+
+
+def storable(event: UsageEvent) -> UsageEvent:
+    """Return an event without what no database takes: half characters become `?`, numbers past 32 bits are dropped."""
+    attribution = replace(event.attribution, **_storable(event.attribution))
+    warnings = (*event.warnings, "unstorable: the event held half a character or a number past 32 bits")
+    return replace(event, **{**_storable(event), "attribution": attribution, "warnings": warnings})
+
+
+def _storable(part: UsageEvent | Attribution) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    for name in part.__slots__:
+        value: object = getattr(part, name)
+        if isinstance(value, str):
+            changes[name] = _whole(value)
+        elif isinstance(value, tuple):
+            changes[name] = tuple(map(_whole, cast("tuple[str, ...]", value)))
+        elif isinstance(value, int) and abs(value) > MAX_COUNT:
+            changes[name] = None
+    return changes
+
+
+def _whole(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 class EventRow(NamedTuple):
@@ -100,24 +126,32 @@ class IngestStore(Protocol):
 
     def transaction(self) -> AbstractContextManager[None]:
         """Hold the writer's lock until the block ends, then commit; an exception rolls back."""
+        ...
 
     def lock_limits(self, application: str, limit_ids: Sequence[str]) -> dict[str, LimitRow]:
         """Read the limits that exist, locked in id order."""
+        ...
 
     def insert_event(self, row: EventRow) -> bool:
         """Store an event; False when its event id is known already."""
+        ...
 
     def save_limits(self, application: str, rows: Sequence[LimitRow]) -> None:
         """Write back what changed of the limits."""
+        ...
 
     def find_event(self, application: str, event_id: str) -> EventRow | None:
         """Find an event by its event id."""
+        ...
 
     def find_response(self, application: str, category: str, provider_response_id: str) -> EventRow | None:
         """Find the latest event of a provider's response."""
+        ...
 
     def custom_versions(self, category: str, resource: str) -> list[ResourceVersion]:
         """Read the versions of a custom resource that are not deleted, oldest first, `end` filled in."""
+        ...
 
     def has_custom_category(self, category: str) -> bool:
         """Say whether a category has a custom resource that is not deleted."""
+        ...

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from uuid import UUID
 
 from payi_instrument.engine import limits as rules
-from payi_instrument.engine.intake import storable
-from payi_instrument.engine.ledger import EventRow, LimitRow, from_micros, to_micros
+from payi_instrument.engine.ledger import EventRow, LimitRow, from_micros, storable, to_micros
 from payi_instrument.engine.pricing import EXACT, ZERO, Cost, ResourceVersion, price, with_context
 from payi_instrument.errors import APIConnectionError
 from payi_instrument.event import UNKNOWN_MODEL

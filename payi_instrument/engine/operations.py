@@ -179,11 +179,12 @@ def update_limit(call: Call) -> Reply:
             if ledger.find_limit_by_name(call.application, body.limit_name) is not None:
                 raise ContractError("limit_name_already_exist", f"limit_name: {body.limit_name!r} is taken")
             changes["limit_name"] = body.limit_name
-        if body.max is not None and (maximum := rules.check_max(body.max)) != row["max"]:
-            spent = EXACT.add(row["spent_input"], row["spent_output"])
+        if body.max is not None:
+            maximum, spent = rules.check_max(body.max), EXACT.add(row["spent_input"], row["spent_output"])
             if maximum < spent:
                 raise ContractError("invalid_max_limit_update", f"max: {maximum} is below the {spent} already spent")
-            changes["max"] = maximum
+            if maximum != row["max"]:
+                changes["max"] = maximum
         if changes:
             changes["updated"] = datetime.now(UTC)
             ledger.change_limit(call.application, limit_id, changes)

@@ -37,10 +37,12 @@ class DriverStore(Protocol):
     @property
     def connection(self) -> Any:
         """Return the driver's connection."""
+        ...
 
     @property
     def lock(self) -> Lock:
         """Return the lock that guards it."""
+        ...
 
 
 class CoreStore:

@@ -69,12 +69,15 @@ class StreamReader(Protocol):
     @property
     def has_text(self) -> bool:
         """Say whether a chunk with answer text was seen."""
+        ...
 
     def see(self, chunk: Any) -> bool:
         """Take the next chunk; True when it is one that we asked for and the caller must not see."""
+        ...
 
     def usage(self) -> Usage:
         """Return what was used so far: as reported, else as estimated from what was seen."""
+        ...
 
 
 class Provider(Protocol):
@@ -89,42 +92,56 @@ class Provider(Protocol):
 
     def read_request(self, client: Any, arguments: Arguments) -> CallFacts | None:
         """Return what a call is about, None for one that is not metered."""
+        ...
 
-    def prepare(self, facts: CallFacts, arguments: Arguments, *, ask_for_usage: bool) -> Arguments:
+    def prepare(self, facts: CallFacts, arguments: Arguments) -> Arguments:
         """Return the arguments to call the SDK with; the caller's objects are not changed."""
+        ...
 
     def refuses_usage(self, error: Exception) -> bool:
         """Say whether a provider refused our request for usage, so that the call may be made without it."""
+        ...
 
     def kind(self, facts: CallFacts, answer: Any) -> Kind:
         """Say what the SDK returned."""
+        ...
 
     def read_answer(self, facts: CallFacts, answer: Any) -> Usage:
         """Return what a whole answer says it used."""
+        ...
 
     def read_bytes(self, facts: CallFacts, body: bytes) -> Usage:
         """Return what a whole answer says it used, from its bytes."""
+        ...
 
     def read_failure(self, facts: CallFacts, error: BaseException) -> Failure:
         """Return what an exception of the SDK says about the call."""
+        ...
 
     def reader(self, facts: CallFacts) -> StreamReader:
         """Return a reader for a streamed answer."""
+        ...
 
     def stream_parts(self, answer: Any) -> StreamParts:
         """Say where to stand in a stream object."""
+        ...
 
     def raw_response(self, answer: Any) -> Any:
         """Return the HTTP library's response behind a raw one."""
+        ...
 
     def parse_chunk(self, data: str) -> Any:
         """Return the chunk that one server-sent event holds, None for one that is not a chunk."""
+        ...
 
     def response_headers(self, answer: Any) -> Mapping[str, str]:
         """Return the headers of an answer, empty where the SDK does not show them."""
+        ...
 
     def log_request(self, facts: CallFacts, *, inline_data: bool) -> str | None:
         """Return the request as JSON text; base64 data is replaced unless `inline_data`."""
+        ...
 
     def log_answer(self, answer: Any) -> str | None:
         """Return an answer or a chunk as JSON text."""
+        ...

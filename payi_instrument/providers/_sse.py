@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_END_OF_EVENT = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_END_OF_EVENT = re.compile(rb"(?>\r\n|\n|\r)(?:\r\n|\n|\r(?!\Z))")
+"""Two line ends of any kind; a carriage return at the very end may be half of one."""
 
 
 class EventFilter:
@@ -37,9 +38,9 @@ class EventFilter:
     def rest(self) -> bytes:
         """Return what is held back at the end of the stream."""
         held, self._held = self._held, b""
-        return held
+        return b"" if held.strip() and self._see(_data(held)) else held
 
 
 def _data(event: bytes) -> str:
-    lines = event.decode("utf-8", "replace").splitlines()
-    return "\n".join(line[5:].removeprefix(" ") for line in lines if line.startswith("data:"))
+    lines = event.splitlines()  # of bytes: text may hold line ends of Unicode's own
+    return b"\n".join(line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")).decode(errors="replace")

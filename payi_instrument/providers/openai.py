@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from functools import cache
+from functools import cache, partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from payi_instrument.providers._estimate import TOKENS_PER_MESSAGE, estimate_tok
 from payi_instrument.wire.headers import CLIENT_FAILURE, PREFIX, PayiCategories
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 library = "openai"
 categories = frozenset({PayiCategories.openai, PayiCategories.azure_openai, PayiCategories.azure})
@@ -47,9 +47,9 @@ def read_request(client: Any, arguments: Arguments) -> CallFacts | None:
     options = _options(arguments)
     if options.url != _CHAT or options.method.lower() != "post" or not isinstance(options.json_data, dict):
         return None
-    body: dict[str, Any] = options.json_data
+    body: dict[str, Any] = {**options.json_data, **options.extra_json} if options.extra_json else options.json_data
     return CallFacts(
-        category=_category(type(client)),
+        category=_CATEGORY[type(client)],
         resource=body.get("model"),
         library=_library(),
         host=str(client.base_url),
@@ -74,10 +74,16 @@ def _wants_usage(body: Mapping[str, Any]) -> bool:
     return bool((body.get("stream_options") or {}).get("include_usage"))
 
 
-@cache
-def _category(client: type) -> str:
-    names = {base.__name__ for base in client.__mro__}
-    return PayiCategories.azure_openai if names & {"AzureOpenAI", "AsyncAzureOpenAI"} else PayiCategories.openai
+class _Categories(dict[type, str]):
+    """Name the category of each class of client."""
+
+    def __missing__(self, client: type) -> str:
+        azure = {base.__name__ for base in client.__mro__} & {"AzureOpenAI", "AsyncAzureOpenAI"}
+        self[client] = PayiCategories.azure_openai if azure else PayiCategories.openai
+        return self[client]
+
+
+_CATEGORY = _Categories()
 
 
 @cache
@@ -85,7 +91,7 @@ def _library() -> str:
     return f"{library}/{sys.modules[library].__version__}"
 
 
-def prepare(facts: CallFacts, arguments: Arguments, *, ask_for_usage: bool) -> Arguments:
+def prepare(facts: CallFacts, arguments: Arguments) -> Arguments:
     """Take our headers out, and ask for the usage of a stream; the caller's own objects stay as they are."""
     changes: dict[str, Any] = {}
     options = _options(arguments)
@@ -93,9 +99,11 @@ def prepare(facts: CallFacts, arguments: Arguments, *, ask_for_usage: bool) -> A
         changes["headers"] = {
             name: value for name, value in options.headers.items() if not name.lower().startswith(PREFIX)
         }
-    if ask_for_usage and facts.asked_for_usage:
+    if facts.asked_for_usage:
         asked = {**(facts.body.get("stream_options") or {}), "include_usage": True}  # type: ignore[dict-item]
-        changes["json_data"] = {**facts.body, "stream_options": asked}
+        changes |= {"json_data": {**facts.body, "stream_options": asked}, "extra_json": None}
+    if callable(options.post_parser):
+        changes["post_parser"] = partial(_parse, facts.answers, options.post_parser)
     if not changes:
         return arguments
     changed = options.model_copy(update=changes)
@@ -105,6 +113,12 @@ def prepare(facts: CallFacts, arguments: Arguments, *, ask_for_usage: bool) -> A
     return positional, {**keyword, "options": changed}
 
 
+def _parse(answers: list[object], parser: Callable[[Any], Any], answer: Any) -> Any:
+    """Keep an answer, which the provider billed, before its parser may refuse it."""
+    answers.append(answer)
+    return parser(answer)
+
+
 def refuses_usage(error: Exception) -> bool:
     """Say whether the provider refused `stream_options`, which it names in a 400."""
     return getattr(error, "status_code", None) == _REFUSED and "stream_options" in str(error)
@@ -112,9 +126,25 @@ def refuses_usage(error: Exception) -> bool:
 
 def kind(facts: CallFacts, answer: Any) -> Kind:
     """Say what the SDK returned."""
-    if hasattr(answer, "http_response"):
-        return Kind.WHOLE if answer.http_response.is_closed and not facts.streamed else Kind.RAW
-    return Kind.STREAM if hasattr(answer, "_iterator") and hasattr(answer, "response") else Kind.WHOLE
+    form = _FORM[type(answer)]
+    if form is Kind.RAW and answer.http_response.is_closed and not facts.streamed:
+        return Kind.WHOLE
+    return form
+
+
+class _Forms(dict[type, Kind]):
+    """Tell the SDK's stream and raw-response classes from answers; asking an answer for a member it lacks is slow."""
+
+    def __missing__(self, answer: type) -> Kind:
+        names = {base.__name__ for base in answer.__mro__}
+        form = Kind.STREAM if names & {"Stream", "AsyncStream"} else Kind.WHOLE
+        if names & {"LegacyAPIResponse", "BaseAPIResponse"}:
+            form = Kind.RAW
+        self[answer] = form
+        return form
+
+
+_FORM = _Forms()
 
 
 def stream_parts(answer: Any) -> StreamParts:
@@ -129,7 +159,7 @@ def raw_response(answer: Any) -> Any:
 
 def read_answer(facts: CallFacts, answer: Any) -> Usage:
     """Return what a whole answer says it used; an estimate when it has choices and no usage."""
-    if hasattr(answer, "http_response"):
+    if _FORM[type(answer)] is Kind.RAW:
         return read_bytes(facts, answer.http_response.content)
     return _whole(facts, answer)
 
@@ -148,15 +178,21 @@ def _whole(facts: CallFacts, answer: Any) -> Usage:
         function_calls=[call for choice in choices for call in _calls(getattr(choice, "message", None))],
     )
     tier = getattr(answer, "service_tier", None)
-    if usage is not None:
+    if _is_reported(usage):
         found.units = units_of(usage, tier)
     elif choices:
         messages = [getattr(choice, "message", None) for choice in choices]
-        texts = [text for message in messages if (text := getattr(message, "content", None))]
+        texts = [text for message in messages for text in _texts(getattr(message, "content", None))]
         texts += [text for call in found.function_calls for text in call if text]
         found.units = _estimated(facts, texts, tier)
         found.estimated = True
     return found
+
+
+def _is_reported(usage: Any) -> bool:
+    """Say whether a usage counts anything: some hosts send an empty one."""
+    counts = _members(usage)
+    return any(_count(counts, name) for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
 
 
 def units_of(usage: Any, tier: str | None = None) -> Units:
@@ -164,9 +200,10 @@ def units_of(usage: Any, tier: str | None = None) -> Units:
 
     `tier` is the served service tier, which has prices of its own.
     """
+    usage = _members(usage)
     prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
-    input_details = _member(usage, "prompt_tokens_details")
-    output_details = _member(usage, "completion_tokens_details")
+    input_details = _members(usage.get("prompt_tokens_details"))
+    output_details = _members(usage.get("completion_tokens_details"))
     cached = _count(input_details, "cached_tokens") or _count(usage, "num_cached_tokens")
     text_in, input_parts = _split(
         prompt,
@@ -210,14 +247,25 @@ def _on_tier(units: Units, tier: str | None) -> Units:
     return {unit + suffix: counts for unit, counts in units.items()} if suffix else units
 
 
-def _count(holder: Any, name: str) -> int:
-    value = _member(holder, name)
+def _count(members: Mapping[str, Any], name: str) -> int:
+    value = members.get(name)
     return max(int(value), 0) if isinstance(value, (int, float)) else 0
 
 
-def _member(holder: Any, name: str) -> Any:
-    """Return a member of an SDK object, or of the plain mapping that the SDK makes of what it does not know."""
-    return holder.get(name) if isinstance(holder, dict) else getattr(holder, name, None)
+def _members(holder: Any) -> Mapping[str, Any]:
+    """Return the members of an SDK object, those that the SDK does not know included; or of a plain mapping."""
+    if isinstance(holder, dict):
+        return holder
+    members: dict[str, Any] = getattr(holder, "__dict__", {})
+    extra = getattr(holder, "__pydantic_extra__", None)
+    return {**members, **extra} if extra else members
+
+
+def _texts(content: Any) -> list[str]:
+    """Return the texts of a content: itself, or those of its parts."""
+    if isinstance(content, str):
+        return [content]
+    return [text for part in content or () if isinstance(text := _members(part).get("text"), str)]
 
 
 def _calls(message: Any) -> Iterator[tuple[str, str | None]]:
@@ -243,11 +291,9 @@ def _estimated_input(body: Mapping[str, Any]) -> int:
     images = 0
     messages = body.get("messages") or ()
     for message in messages:
-        content = message.get("content") or ()
-        for part in [{"text": content}] if isinstance(content, str) else content:
-            if isinstance(text := part.get("text"), str):
-                texts.append(text)
-            images += part.get("type") == "image_url"
+        content = message.get("content")
+        texts += _texts(content)
+        images += sum(part.get("type") == "image_url" for part in content) if isinstance(content, list) else 0
         texts += [text for call in message.get("tool_calls") or () for text in map(str, call.get("function", {}).values())]
     if body.get("tools"):
         texts.append(json.dumps(body["tools"], default=str))
@@ -258,7 +304,7 @@ def read_failure(facts: CallFacts, error: BaseException) -> Failure:
     """Return what an exception of the SDK says: its status, the provider's request id, and tokens billed all the same."""
     status = getattr(error, "status_code", None)
     response = getattr(error, "response", None)
-    completion = getattr(error, "completion", None)  # an answer cut off by its length: parsed in vain, billed in full
+    completion = facts.answers[-1] if facts.answers else None  # parsed in vain, billed in full
     body = getattr(error, "body", None)
     return Failure(
         status=status if isinstance(status, int) else CLIENT_FAILURE,
@@ -277,64 +323,84 @@ def reader(facts: CallFacts) -> StreamReader:
 class _ChatReader:
     """Gather usage, text and function calls of a streamed chat completion."""
 
-    __slots__ = ("_calls", "_facts", "_first", "_texts", "_usage")
+    __slots__ = ("_calls", "_facts", "_first", "_keep_text", "_last_text", "_texts", "_usage")
 
     def __init__(self, facts: CallFacts) -> None:
         self._facts = facts
         self._first: Any = None
+        self._last_text: Any = None
         self._usage: Any = None
         self._texts: list[str] = []
-        self._calls: dict[tuple[int, int], list[str]] = {}
+        self._keep_text = self._texts.append
+        self._calls: dict[tuple[int, int | None], list[str]] = {}
 
     @property
     def has_text(self) -> bool:
         return bool(self._texts)
 
     def see(self, chunk: Any) -> bool:
-        """Take the next chunk; the usage chunk that we asked for is hidden."""
-        if self._first is None:
-            self._first = chunk
+        """Take the next chunk; the usage chunk that we asked for is hidden.
+
+        A chunk of text, which nearly all are, has four members read; whether it bears a usage too is looked up at the
+        end, when it was the last of its kind.
+        """
         choices = chunk.choices
         if choices:
-            for choice in choices:
-                delta = choice.delta
-                if delta is None:
-                    continue
-                text = delta.content
-                if text:
-                    self._texts.append(text)
-                elif delta.tool_calls:
-                    self._see_calls(choice.index, delta.tool_calls)
-        usage = chunk.usage
-        if usage is None:
-            usage = _member(getattr(chunk, "x_groq", None), "usage")
-            if usage is None:
+            delta = choices[0].delta
+            if (
+                delta is not None
+                and (text := delta.content)
+                and not delta.tool_calls
+                and len(choices) == 1
+                and self._first is not None
+            ):
+                self._keep_text(text)
+                self._last_text = chunk
                 return False
-        self._usage = usage
+        return self._see_whole(chunk, choices or ())
+
+    def _see_whole(self, chunk: Any, choices: Any) -> bool:
+        if self._first is None and chunk.id:  # Azure begins with one that is empty
+            self._first = chunk
+        for choice in choices:
+            delta = choice.delta
+            if delta is None:
+                continue
+            if delta.content:
+                self._keep_text(delta.content)
+            for call in delta.tool_calls or ():
+                self._see_function((choice.index, call.index), call.function)
+            self._see_function((choice.index, None), getattr(delta, "function_call", None))
+        usage = chunk.usage or _members(getattr(chunk, "x_groq", None)).get("usage")
+        if usage is None:
+            return False
+        if _is_reported(usage):
+            self._usage, self._last_text = usage, None
         return self._facts.asked_for_usage and not choices
 
-    def _see_calls(self, choice: int, calls: Any) -> None:
-        for call in calls:
-            function = call.function
-            parts = self._calls.setdefault((choice, call.index), ["", ""])
-            if function is not None:
-                parts[0] += function.name or ""
-                parts[1] += function.arguments or ""
+    def _see_function(self, key: tuple[int, int | None], function: Any) -> None:
+        if function is not None:
+            parts = self._calls.setdefault(key, ["", ""])
+            parts[0] += function.name or ""
+            parts[1] += function.arguments or ""
 
     def usage(self) -> Usage:
         """Return what was used: as the last chunk with a usage reported it, else as estimated."""
         tier = getattr(self._first, "service_tier", None)
         calls = [(name, arguments or None) for name, arguments in self._calls.values() if name]
-        if self._usage is not None:
-            units = units_of(self._usage, tier)
+        late = getattr(self._last_text, "usage", None)
+        reported = late if _is_reported(late) else self._usage
+        if reported is not None:
+            units = units_of(reported, tier)
         else:
-            units = _estimated(self._facts, self._texts + [text for parts in self._calls.values() for text in parts], tier)
+            texts = [text for content in self._texts for text in _texts(content)]
+            units = _estimated(self._facts, texts + [text for parts in self._calls.values() for text in parts], tier)
         return Usage(
             units=units,
             resource=getattr(self._first, "model", None),
             response_id=getattr(self._first, "id", None),
             function_calls=calls,
-            estimated=self._usage is None,
+            estimated=reported is None,
         )
 
 
@@ -364,9 +430,10 @@ def parse_chunk(data: str) -> Any:
 
 def response_headers(answer: Any) -> Mapping[str, str]:
     """Return the headers of a stream or a raw response; a parsed answer does not show them."""
-    response = getattr(answer, "http_response", None) or getattr(answer, "response", None)
-    headers = getattr(response, "headers", None)
-    return dict(headers) if headers is not None else {}
+    form = _FORM[type(answer)]
+    if form is Kind.WHOLE:
+        return {}
+    return dict((answer.http_response if form is Kind.RAW else answer.response).headers)
 
 
 def log_request(facts: CallFacts, *, inline_data: bool) -> str | None:
@@ -392,7 +459,7 @@ def _skipped(value: object) -> None:
 
 def log_answer(answer: Any) -> str | None:
     """Return an answer or a chunk as JSON text."""
-    if hasattr(answer, "http_response"):
+    if _FORM[type(answer)] is Kind.RAW:
         return answer.http_response.text
     if isinstance(answer, SimpleNamespace):
         return json.dumps(answer, default=vars)

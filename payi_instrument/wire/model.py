@@ -66,6 +66,11 @@ class Money(float):
     __slots__ = ("exact",)
     exact: Decimal
 
+    if TYPE_CHECKING:  # so that a comparison with an int passes strict checkers, as a float's does
+
+        def __eq__(self, other: object) -> bool: ...  # noqa: D105
+        def __hash__(self) -> int: ...  # noqa: D105
+
     def __new__(cls, exact: Decimal | float | str) -> Money:
         """Make an amount from its exact value; a float is taken at its shortest decimal text."""
         value = exact if isinstance(exact, Decimal) else Decimal(str(exact))
@@ -86,6 +91,11 @@ class Money(float):
                 float, return_schema=core_schema.float_schema(), when_used="json"
             ),
         )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: core_schema.CoreSchema, handler: object) -> dict[str, Any]:
+        """Say that money is a number: the published description is made from the models."""
+        return {"type": "number"}
 
     @classmethod
     def _read(cls, value: object) -> Money:

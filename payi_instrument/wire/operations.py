@@ -5,7 +5,7 @@ Source: wire-api sections 3 to 8.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -417,6 +417,6 @@ RELEASE_HOLD = Operation(
 )
 
 OPERATIONS: tuple[Operation[Any], ...] = tuple(
-    value for value in list(globals().values()) if isinstance(value, Operation)
+    cast("Operation[Any]", value) for value in list(globals().values()) if isinstance(value, Operation)
 )
 """The whole table, in the order of wire-api."""

@@ -1,5 +1,7 @@
 """Make the ledger: events, limits, custom resources."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -7,11 +9,11 @@ revision = "0001"
 down_revision = None
 
 
-def _money() -> sa.types.TypeEngine[object]:
+def _money() -> sa.types.TypeEngine[Any]:
     return sa.Numeric(38, 12) if op.get_bind().dialect.name == "postgresql" else sa.Text()
 
 
-def _long() -> sa.types.TypeEngine[int]:
+def _long() -> sa.types.TypeEngine[Any]:
     return sa.BigInteger() if op.get_bind().dialect.name == "postgresql" else sa.Integer()
 
 

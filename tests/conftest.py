@@ -1,0 +1,127 @@
+"""A meter in memory, and the resource that the conformance rows price with."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+from payi_instrument import guard
+from payi_instrument.client.client import Payi
+from payi_instrument.errors import APIStatusError, BadRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from openai import AsyncOpenAI, OpenAI
+
+    from examples.openai_standin import StandIn
+    from payi_instrument.testing import MemoryMeter
+    from payi_instrument.wire.categories import CategoryResourceResponse
+    from payi_instrument.wire.result import XproxyResult
+
+
+class Use(Protocol):
+    """Ingest one event of `demo/model`: a cent for each unit in, three for each unit out."""
+
+    def __call__(self, units_in: int = 1, units_out: int = 0, **arguments: Any) -> XproxyResult: ...
+
+
+class Refused(Protocol):
+    """Expect that the meter refuses what the block does, with this code."""
+
+    def __call__(self, code: str | None, error: type[APIStatusError] = ...) -> AbstractContextManager[None]: ...
+
+
+@pytest.fixture
+def client() -> Iterator[Payi]:
+    with Payi(base_url="sqlite://") as payi:
+        yield payi
+
+
+@pytest.fixture(name="D")
+def demo_model(client: Payi) -> CategoryResourceResponse:
+    return client.categories.resources.create(
+        "model",
+        category="demo",
+        units={"text": {"input_price": 0.01, "output_price": 0.03}},
+        start_timestamp="2024-01-01T00:00:00Z",
+    )
+
+
+@pytest.fixture
+def use(client: Payi, D: CategoryResourceResponse) -> Use:  # noqa: N803  # the conformance list's name for it
+    def ingest(units_in: int = 1, units_out: int = 0, **arguments: Any) -> XproxyResult:
+        units = {"text": {"input": units_in, "output": units_out}}
+        return client.ingest.units(
+            **{"category": D.category, "resource": D.resource, "units": units, **arguments}
+        ).xproxy_result
+
+    return ingest
+
+
+@pytest.fixture
+def refused() -> Refused:
+    @contextmanager
+    def refusing(code: str | None, error: type[APIStatusError] = BadRequestError) -> Iterator[None]:
+        with pytest.raises(error) as caught:
+            yield
+        assert caught.value.code == code
+
+    return refusing
+
+
+@pytest.fixture(autouse=True)
+def _loud() -> Iterator[None]:
+    """No error of ours is swallowed; a test of the swallowing switches it on itself."""
+    guard.raise_errors(True)
+    yield
+    guard.raise_errors(False)
+
+
+@pytest.fixture
+def meter() -> Iterator[MemoryMeter]:
+    """Meter the test's calls in memory."""
+    from payi_instrument.testing import metered
+
+    with metered() as memory:
+        yield memory
+
+
+@pytest.fixture(scope="session")
+def _provider() -> Iterator[StandIn]:
+    from examples.openai_standin import StandIn
+
+    with StandIn() as standin:
+        yield standin
+
+
+@pytest.fixture
+def standin(_provider: StandIn) -> Iterator[StandIn]:
+    """A provider on this machine that answers as the test says."""
+    yield _provider
+    _provider.released.set()
+    _provider.reset()
+
+
+@pytest.fixture(scope="session")
+def sdk(_provider: StandIn) -> Iterator[OpenAI]:
+    """The SDK, its client made before anything is instrumented."""
+    import openai
+
+    with openai.OpenAI(base_url=_provider.url, api_key="sk-secret", max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture
+async def asdk(_provider: StandIn) -> AsyncIterator[AsyncOpenAI]:
+    """The SDK for `await`."""
+    import httpx2
+    import openai
+
+    http = httpx2.AsyncClient(verify=False)
+    async with openai.AsyncOpenAI(
+        base_url=_provider.url, api_key="sk-secret", max_retries=0, http_client=http
+    ) as client:
+        yield client

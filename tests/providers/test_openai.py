@@ -1,0 +1,415 @@
+"""What the openai SDK's answers are metered with: rows P-1, P-4, P-5, P-8, P-19, P-20, P-21, P-24 and shapes 1 to 6."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import httpx2
+import openai
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openai.types.completion_usage import CompletionUsage
+from pydantic import BaseModel
+
+from payi_instrument import track_context
+from payi_instrument.providers._estimate import estimate_tokens
+from payi_instrument.providers.openai import units_of
+from payi_instrument.testing import metered
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+
+    from examples.openai_standin import StandIn
+    from payi_instrument.event import UsageEvent
+    from payi_instrument.testing import MemoryMeter
+
+SAMPLES: dict[str, Any] = json.loads((Path(__file__).parent / "samples" / "openai.json").read_text("utf-8"))
+ASK: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": "How many apples remain?"}]}
+
+
+def samples(kind: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("sample", [pytest.param(sample, id=sample["name"]) for sample in SAMPLES[kind]])
+
+
+def check(event: UsageEvent, sample: dict[str, Any]) -> None:
+    """Compare an event with what a sample expects; an estimate may be off by half."""
+    wanted = {unit: tuple(counts) for unit, counts in sample["units"].items()}
+    assert ("system.estimated" in event.properties) == sample.get("estimated", False)
+    if sample.get("estimated"):
+        for (found_in, found_out), (in_, out) in zip(event.units.values(), wanted.values(), strict=True):
+            assert in_ / 2 <= found_in <= in_ * 1.5
+            assert out / 2 <= found_out <= out * 1.5
+    else:
+        assert event.units == wanted
+    assert event.function_calls == [tuple(call) for call in sample.get("calls", [])]
+    assert event.http_status_code == 200
+    assert "system.capture_error" not in event.properties
+
+
+@samples("answers")
+def test_an_answer_is_metered_with_its_units(
+    sdk: OpenAI, standin: StandIn, meter: MemoryMeter, sample: dict[str, Any]
+) -> None:
+    standin.reply.body = sample["body"]
+    with track_context(log_prompt_and_response=True):
+        sdk.chat.completions.create(**ASK)
+
+    [event] = meter.events
+    check(event, sample)
+    response_id = sample["body"].get("id") if isinstance(sample["body"], dict) else None
+    assert event.provider_response_id == response_id or (response_id is None and event.provider_response_id[:5] == "payi_")
+
+
+@samples("answers")
+@pytest.mark.parametrize("raw", ["with_raw_response", "with_streaming_response"])
+def test_the_bytes_of_an_answer_say_the_same(
+    sdk: OpenAI, standin: StandIn, meter: MemoryMeter, sample: dict[str, Any], raw: str
+) -> None:
+    standin.reply.body = sample["body"]
+    with track_context(log_prompt_and_response=True):
+        answer = getattr(sdk.chat.completions, raw).create(**ASK)
+        if raw == "with_streaming_response":
+            with answer as response:
+                assert json.loads(b"".join(response.iter_bytes())) == sample["body"]
+
+    [event] = meter.events
+    check(event, sample)
+    assert json.loads(str(event.provider_response_json)) == sample["body"]
+
+
+@samples("streams")
+@pytest.mark.parametrize("asked", [False, True], ids=["unasked", "asked"])
+def test_p4_and_p5_a_stream_is_metered_and_shows_what_was_asked_for(
+    sdk: OpenAI, standin: StandIn, meter: MemoryMeter, sample: dict[str, Any], asked: bool
+) -> None:
+    standin.reply.body = sample["chunks"]
+    more: dict[str, Any] = {"stream_options": {"include_usage": True}} if asked else {}
+    with track_context(log_prompt_and_response=True):
+        stream = sdk.chat.completions.create(**ASK, stream=True, **more)
+        shown = list(stream)
+
+    sent = [chunk for chunk in sample["chunks"] if isinstance(chunk, dict)]
+    assert [chunk.to_dict() for chunk in shown] == (sent if asked else sent[: sample["shown"]])
+    [event] = meter.events
+    check(event, sample)
+    assert event.provider_response_id == next(chunk["id"] for chunk in sent if chunk["id"])
+    assert stream.xproxy_result.cost.total.base >= 0
+
+
+@samples("streams")
+def test_the_bytes_of_a_stream_say_the_same(
+    sdk: OpenAI, standin: StandIn, meter: MemoryMeter, sample: dict[str, Any]
+) -> None:
+    standin.reply.body = sample["chunks"]
+    with track_context(log_prompt_and_response=True), sdk.chat.completions.with_streaming_response.create(
+        **ASK, stream=True
+    ) as response:
+        lines = [line for line in response.iter_lines() if line and not line.startswith(":")]
+
+    sent = [chunk for chunk in sample["chunks"] if isinstance(chunk, dict)]
+    assert lines == [*(f"data: {json.dumps(chunk)}" for chunk in sent[: sample["shown"]]), "data: [DONE]"]
+    [event] = meter.events
+    check(event, sample)
+    assert [json.loads(text) for text in event.provider_response_json or ()] == sent
+
+
+counts = st.one_of(st.none(), st.integers(0, 2**31 - 1), st.floats(0, 2**31, allow_nan=False).map(lambda n: float(int(n))))
+details = st.one_of(
+    st.none(),
+    st.fixed_dictionaries(
+        {},
+        optional=dict.fromkeys(
+            ["cached_tokens", "cache_write_tokens", "audio_tokens", "image_tokens", "reasoning_tokens"], counts
+        ),
+    ),
+)
+usages = st.fixed_dictionaries(
+    {},
+    optional={
+        "prompt_tokens": counts,
+        "completion_tokens": counts,
+        "total_tokens": counts,
+        "num_cached_tokens": counts,
+        "prompt_tokens_details": details,
+        "completion_tokens_details": details,
+        "queue_time": st.floats(0, 1),
+    },
+)
+
+
+@given(usages, st.sampled_from([None, "default", "priority", "flex", "auto"]), st.booleans())
+def test_sum_rule_the_units_of_each_side_sum_to_the_providers_own_totals(
+    usage: dict[str, Any], tier: str | None, modelled: bool
+) -> None:
+    units = units_of(CompletionUsage.construct(**usage) if modelled else usage, tier)
+
+    prompt, completion = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
+    total = int(usage.get("total_tokens") or 0)
+    assert sum(counts_in for counts_in, _ in units.values()) == prompt
+    assert sum(counts_out for _, counts_out in units.values()) == completion + max(total - prompt - completion, 0)
+    assert all(count >= 0 for pair in units.values() for count in pair)
+    assert all(unit.endswith(f"_{tier}") for unit in units) == (tier in {"priority", "flex"})
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 10**6))
+def test_units_never_overlap_whatever_the_details_say(cached: int, written: int, reasoning: int) -> None:
+    units = units_of(
+        {
+            "prompt_tokens": 1000,
+            "completion_tokens": 100,
+            "prompt_tokens_details": {"cached_tokens": cached, "cache_write_tokens": written},
+            "completion_tokens_details": {"reasoning_tokens": reasoning},
+        }
+    )
+
+    read = min(cached, 1000)
+    assert units.get("text_cache_read", (0, 0)) == (read, 0)
+    assert units.get("text_cache_write", (0, 0)) == (min(written, 1000 - read), 0)
+    assert units.get("reasoning", (0, 0)) == (0, min(reasoning, 100))
+
+
+@pytest.mark.parametrize("text", [pytest.param(text, id=text["name"]) for text in SAMPLES["texts"]])
+def test_an_estimate_is_right_within_a_half(text: dict[str, Any]) -> None:
+    assert text["tokens"] / 2 <= estimate_tokens([text["text"]]) <= text["tokens"] * 1.5
+
+
+def test_an_estimate_of_a_long_text_grows_with_it() -> None:
+    text = SAMPLES["texts"][0]["text"]
+    assert estimate_tokens([]) == estimate_tokens([""]) == 0
+    assert estimate_tokens([text * 1000]) == pytest.approx(1000 * estimate_tokens([text]), rel=0.02)
+
+
+def test_p24_an_estimate_needs_no_tokenizer() -> None:
+    import sys
+
+    estimate_tokens(["How many?"])
+    assert "tiktoken" not in sys.modules
+
+
+def test_images_tools_and_earlier_calls_count_in_an_estimate(sdk: OpenAI, standin: StandIn, meter: MemoryMeter) -> None:
+    standin.reply.usage = None
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+    call = {"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "Oslo"}'}}
+    tool = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
+    asked: list[list[Any]] = [
+        [{"role": "user", "content": "See this"}],
+        [{"role": "user", "content": [{"type": "text", "text": "See this"}, image]}],
+        [{"role": "user", "content": "See this"}, {"role": "assistant", "tool_calls": [call]}],
+    ]
+
+    for messages in asked:
+        sdk.chat.completions.create(model="gpt-4o", messages=messages)
+    sdk.chat.completions.create(model="gpt-4o", messages=asked[0], tools=[tool])
+
+    plain, with_image, with_call, with_tools = (event.units["text"][0] for event in meter.events)
+    assert with_image == plain + 765
+    assert plain < with_call < plain + 30
+    assert plain < with_tools < plain + 60
+
+
+class Apples(BaseModel):
+    remain: int
+
+
+@pytest.mark.parametrize(
+    ("content", "finish", "failure"),
+    [
+        ('{"remain": 4', "length", "LengthFinishReasonError"),
+        ("", "content_filter", "ContentFilterFinishReasonError"),
+        ("four", "stop", "ValidationError"),
+    ],
+)
+def test_an_answer_that_the_sdk_refuses_to_parse_is_billed_all_the_same(
+    sdk: OpenAI, standin: StandIn, meter: MemoryMeter, content: str, finish: str, failure: str
+) -> None:
+    choice = {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": finish}
+    usage = {"prompt_tokens": 50, "completion_tokens": 9, "total_tokens": 59}
+    standin.reply.body = {
+        "id": "chatcmpl-cut", "object": "chat.completion", "created": 1, "model": "gpt-4o", "choices": [choice], "usage": usage
+    }  # fmt: skip
+
+    with pytest.raises(Exception, match=r".") as caught:
+        sdk.chat.completions.parse(**ASK, response_format=Apples)
+
+    [event] = meter.events
+    assert type(caught.value).__name__ == failure == event.properties["system.failure"]
+    assert (event.units, event.http_status_code) == ({"text": (50, 9)}, 299)
+    assert event.provider_response_id == "chatcmpl-cut"
+
+
+def test_a_host_that_refuses_our_request_for_usage_is_asked_again_without_it(
+    sdk: OpenAI, standin: StandIn, meter: MemoryMeter
+) -> None:
+    standin.reply.refuses_usage = True
+    for _ in range(2):
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in sdk.chat.completions.create(**ASK, stream=True))
+
+    assert ["stream_options" in request.body for request in standin.requests] == [True, False, False]
+    assert [event.http_status_code for event in meter.events] == [200, 200]
+    assert all("system.estimated" in event.properties for event in meter.events)
+
+
+def test_a_usage_chunk_that_we_did_not_ask_for_is_the_callers(sdk: OpenAI, standin: StandIn, meter: MemoryMeter) -> None:
+    standin.reply.refuses_usage = True
+    list(sdk.chat.completions.create(**ASK, stream=True))
+    standin.reply.body = SAMPLES["streams"][0]["chunks"]
+
+    assert len(list(sdk.chat.completions.create(**ASK, stream=True))) == len(SAMPLES["streams"][0]["chunks"])
+    assert meter.events[-1].units == {"text": (19, 3)}
+
+
+def test_a_refusal_of_the_callers_own_options_is_the_callers(sdk: OpenAI, standin: StandIn, meter: MemoryMeter) -> None:
+    standin.reply.refuses_usage = True
+    with pytest.raises(openai.BadRequestError, match="stream_options"):
+        sdk.chat.completions.create(**ASK, stream=True, stream_options={"include_usage": True})
+
+    assert len(standin.requests) == 1
+    assert [event.http_status_code for event in meter.events] == [400]
+
+
+@pytest.mark.parametrize("wants", [True, False])
+def test_stream_options_in_the_extra_body_are_the_callers_too(
+    sdk: OpenAI, standin: StandIn, meter: MemoryMeter, wants: bool
+) -> None:
+    extra = {"stream_options": {"include_usage": wants, "include_obfuscation": False}, "top_k": 3}
+    chunks = list(sdk.chat.completions.create(**ASK, stream=True, extra_body=extra))
+
+    assert standin.requests[0].body["stream_options"] == {"include_usage": True, "include_obfuscation": False}
+    assert standin.requests[0].body["top_k"] == 3
+    assert (chunks[-1].usage is not None) == wants
+    assert extra["stream_options"]["include_usage"] is wants
+    assert meter.events[0].units == {"text": (1200, 400)}
+
+
+def test_p19_inline_data_is_replaced_unless_it_is_wanted(sdk: OpenAI, standin: StandIn) -> None:
+    url = "data:image/png;base64,iVBORw0KGgo="
+    parts = [{"type": "image_url", "image_url": {"url": url}}, {"type": "input_audio", "input_audio": {"data": "UklG"}}]
+    for config, shown in (({}, False), ({"instrument_inline_data": True}, True)):
+        with metered(log_prompt_and_response=True, config=config) as meter:
+            sdk.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": parts}])  # type: ignore[misc, list-item]
+            logged = str(meter.events[0].provider_request_json)
+        assert (url in logged, "UklG" in logged, "<not_instrumented>" in logged) == (shown, shown, not shown)
+        assert standin.requests[-1].body["messages"][0]["content"] == parts
+
+
+@pytest.mark.parametrize("off", ["argument", "scope", "header"])
+@pytest.mark.parametrize("status", [200, 500])
+def test_p20_without_logging_an_event_holds_no_text(sdk: OpenAI, standin: StandIn, off: str, status: int) -> None:
+    standin.reply.status = status
+    headers = {"xProxy-Logging-Disable": "True"} if off == "header" else {}
+    with (
+        metered(log_prompt_and_response=off != "argument") as meter,
+        track_context(log_prompt_and_response=False if off == "scope" else None),
+    ):
+        try:
+            sdk.chat.completions.create(**ASK, extra_headers=headers)
+        except openai.InternalServerError:
+            pass
+        [event] = meter.events
+
+    assert event.http_status_code == status
+    assert event.provider_request_json is event.provider_response_json is None
+    assert "apples" not in repr(event)
+    assert standin.reply.error not in repr(event)
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_p20_with_logging_it_holds_request_and_answer(sdk: OpenAI, standin: StandIn, status: int) -> None:
+    standin.reply.status = status
+    with metered(log_prompt_and_response=True) as meter:
+        try:
+            sdk.chat.completions.create(**ASK)
+        except openai.InternalServerError:
+            pass
+        [event] = meter.events
+
+    assert json.loads(str(event.provider_request_json)) == ASK
+    assert (standin.reply.text if status == 200 else standin.reply.error) in str(event.provider_response_json)
+
+
+def test_p21_secrets_are_not_in_the_event(sdk: OpenAI, standin: StandIn) -> None:
+    secrets = {"Authorization": "Bearer s3cret", "X-My-Api-Key": "s3cret", "Cookie": "s3cret=1", "X-Trace": "t1"}
+    with metered(log_prompt_and_response=True) as meter:
+        stream = sdk.chat.completions.create(**ASK, stream=True, extra_headers=secrets)
+        list(stream)
+        [event] = meter.events
+
+    assert standin.requests[0].headers["x-my-api-key"] == "s3cret"
+    assert "s3cret" not in repr(event)
+    assert "sk-secret" not in repr(event)
+    assert event.provider_request_headers == {"X-Trace": "t1"}
+    assert event.provider_response_headers is not None
+    assert event.provider_response_headers["x-request-id"] == "req_standin"
+    assert not any(name.startswith(("content-", "transfer-")) for name in event.provider_response_headers)
+
+
+def test_the_azure_client_is_its_own_category(standin: StandIn, meter: MemoryMeter) -> None:
+    with openai.AzureOpenAI(
+        azure_endpoint=standin.url.removesuffix("/v1"), api_key="k", api_version="2024-10-21", max_retries=0
+    ) as azure:
+        list(azure.chat.completions.create(**ASK, stream=True))
+
+    assert standin.requests[0].path == "/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21"
+    [event] = meter.events
+    assert (event.category, event.resource, event.units) == ("system.azureopenai", "gpt-4o", {"text": (1200, 400)})
+
+
+class Insistent(openai.OpenAI):
+    """A user's own client that tries once more."""
+
+    def request(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().request(*args, **kwargs)
+        except openai.RateLimitError:
+            return super().request(*args, **kwargs)
+
+
+def test_a_subclass_that_calls_twice_makes_two_events(standin: StandIn, meter: MemoryMeter) -> None:
+    standin.reply.status = 429
+    with Insistent(base_url=standin.url, api_key="k", max_retries=0) as client, pytest.raises(openai.RateLimitError):
+        client.chat.completions.create(**ASK)
+
+    assert [event.http_status_code for event in meter.events] == [429, 429]
+
+
+def test_retries_inside_the_sdk_are_one_call(sdk: OpenAI, standin: StandIn, meter: MemoryMeter) -> None:
+    standin.reply.status = 429
+    with pytest.raises(openai.RateLimitError):
+        sdk.with_options(max_retries=1).chat.completions.create(**ASK, extra_headers={"x-stainless-retry-count": "0"})
+
+    assert len(standin.requests) == 2
+    assert len(meter.events) == 1
+
+
+def test_a_client_over_the_older_http_library_is_metered(standin: StandIn, meter: MemoryMeter) -> None:
+    with httpx.Client() as http, openai.OpenAI(base_url=standin.url, api_key="k", http_client=http) as client:
+        list(client.chat.completions.create(**ASK, stream=True))
+        with client.chat.completions.with_streaming_response.create(**ASK) as response:
+            assert response.parse().choices[0].message.content == standin.reply.text
+
+    assert [event.units for event in meter.events] == [{"text": (1200, 400)}] * 2
+
+
+def test_other_operations_pass_unmetered(meter: MemoryMeter) -> None:
+    def answer(_: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, json={"object": "list", "data": []})
+
+    with openai.OpenAI(
+        base_url="http://host/v1", api_key="k", http_client=httpx2.Client(transport=httpx2.MockTransport(answer))
+    ) as client:
+        assert client.models.list().data == []
+
+    assert meter.events == []
+
+
+def test_instruments_choose_what_is_metered(sdk: OpenAI, standin: StandIn) -> None:
+    with metered(instruments={"system.anthropic"}) as meter:
+        sdk.chat.completions.create(**ASK)
+        assert meter.events == []
+    with metered(instruments={"system.openai"}) as meter:
+        sdk.chat.completions.create(**ASK)
+        assert len(meter.events) == 1

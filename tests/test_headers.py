@@ -1,0 +1,116 @@
+"""Headers that override the scope for one call: making them, and how they win (semantics 4.3 and 10)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from payi_instrument import PayiHeaderNames, create_headers, create_limit_header_from_ids
+from payi_instrument.context import override
+from payi_instrument.event import Attribution
+
+
+def test_create_headers_holds_only_what_was_given() -> None:
+    assert create_headers() == {}
+    assert create_headers(
+        limit_ids=["a", " b ", ""],
+        user_id="u",
+        use_case_version=3,
+        request_properties={"k": "v", "gone": None},
+        log_prompt_and_response=False,
+    ) == {
+        "xProxy-Limit-IDs": "a,b",
+        "xProxy-User-ID": "u",
+        "xProxy-UseCase-Version": "3",
+        "xProxy-Request-Properties": '{"k":"v","gone":null}',
+        "xProxy-Logging-Disable": "True",
+    }
+    assert create_headers(log_prompt_and_response=True) == {}
+
+
+def test_create_limit_header_from_ids_drops_blanks_and_refuses_other_types() -> None:
+    mixed: Any = [" a ", "", 3, None, "b"]
+    assert create_limit_header_from_ids(limit_ids=mixed) == {"xProxy-Limit-IDs": "a,b"}
+    assert create_limit_header_from_ids(limit_ids=[" "]) == {}
+    wrong: Any = "a"
+    with pytest.raises(TypeError, match="limit_ids"):
+        create_limit_header_from_ids(limit_ids=wrong)
+
+
+TEXT_HEADERS = {
+    PayiHeaderNames.user_id: "user_id",
+    PayiHeaderNames.account_name: "account_name",
+    PayiHeaderNames.price_as_category: "price_as_category",
+    PayiHeaderNames.price_as_resource: "price_as_resource",
+    PayiHeaderNames.resource_scope: "resource_scope",
+}
+USE_CASE_HEADERS = {PayiHeaderNames.use_case_id: "use_case_id", PayiHeaderNames.use_case_step: "use_case_step"}
+HEADER_VALUES = {
+    **dict.fromkeys([*TEXT_HEADERS, *USE_CASE_HEADERS, PayiHeaderNames.use_case_name], st.sampled_from(["", "x", "y"])),
+    PayiHeaderNames.use_case_version: st.sampled_from(["", "2", "no number"]),
+    PayiHeaderNames.limit_ids: st.sampled_from(["", "z", " z , y ,, z "]),
+    PayiHeaderNames.request_properties: st.sampled_from(["", "{}", '{"h": "1", "n": 2}', "no json", "[1]"]),
+    PayiHeaderNames.use_case_properties: st.sampled_from(["", '{"h": "1"}']),
+    PayiHeaderNames.logging_disable: st.sampled_from(["", "True", "true", "False"]),
+    "x-other": st.just("kept out of it"),
+}
+EFFECTIVE = st.builds(
+    Attribution,
+    limit_ids=st.sampled_from([(), ("a", "b")]),
+    use_case_name=st.just("x"),
+    use_case_id=st.sampled_from([None, "id1"]),
+    use_case_version=st.sampled_from([None, 7]),
+    use_case_step=st.sampled_from([None, "s"]),
+    use_case_properties=st.sampled_from([{}, {"p": "1"}]),
+    user_id=st.sampled_from([None, "u1"]),
+    account_name=st.sampled_from([None, "acc"]),
+    request_properties=st.sampled_from([{}, {"r": "1"}]),
+    log_prompt_and_response=st.sampled_from([None, True, False]),
+) | st.just(Attribution())
+
+
+@st.composite
+def headers_in_any_case(draw: st.DrawFn) -> dict[str, str]:
+    names = draw(st.sets(st.sampled_from(sorted(HEADER_VALUES)), max_size=5))
+    change = st.sampled_from([str.lower, str.upper, str.swapcase, str])
+    return {draw(change)(name): draw(HEADER_VALUES[name]) for name in sorted(names)}
+
+
+@given(effective=EFFECTIVE, headers=headers_in_any_case())
+def test_headers_of_one_call_replace_the_values_in_effect(effective: Attribution, headers: dict[str, str]) -> None:
+    given_ = {name.lower(): value for name, value in headers.items()}
+
+    def header(name: str) -> str | None:
+        return given_.get(name.lower())
+
+    found = override(effective, headers)
+
+    for name, field in TEXT_HEADERS.items():
+        before = getattr(effective, field)
+        assert getattr(found, field) == (before if header(name) is None else header(name) or None)
+    limits: Any = {None: effective.limit_ids, "": (), "z": ("z",)}
+    assert found.limit_ids == limits.get(header(PayiHeaderNames.limit_ids), ("z", "y"))
+    properties: Any = {None: effective.request_properties, '{"h": "1", "n": 2}': {"h": "1", "n": "2"}}
+    assert found.request_properties == properties.get(header(PayiHeaderNames.request_properties), {})
+    logs: Any = {None: effective.log_prompt_and_response, "": None, "False": True}
+    assert found.log_prompt_and_response == logs.get(header(PayiHeaderNames.logging_disable), False)
+
+    named = header(PayiHeaderNames.use_case_name)
+    name_in_effect = effective.use_case_name if named is None else named or None
+    version: Any = {None: None if named is not None else effective.use_case_version, "2": 2}
+    inherited = effective.use_case_properties if name_in_effect == effective.use_case_name else {}
+    use_case_properties: Any = {None: inherited, '{"h": "1"}': {"h": "1"}}
+    wanted: dict[str, Any] = {
+        "use_case_version": version.get(header(PayiHeaderNames.use_case_version)),
+        "use_case_properties": use_case_properties.get(header(PayiHeaderNames.use_case_properties), {}),
+    }
+    for name, field in USE_CASE_HEADERS.items():
+        before = None if named is not None else getattr(effective, field)
+        wanted[field] = before if header(name) is None else header(name) or None
+    if name_in_effect is None:
+        wanted = {**dict.fromkeys(wanted), "use_case_properties": {}}
+    assert found.use_case_name == name_in_effect
+    assert {field: getattr(found, field) for field in wanted} == wanted
