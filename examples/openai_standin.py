@@ -28,9 +28,10 @@ _PATIENCE_S = 30
 class Reply:
     """How the stand-in answers: a completion made of `text`, `tool_calls` and `usage`, or a recorded `body`.
 
-    `body` is a whole answer, or the list of chunks when the call streams, where a text is sent as a line of its own.
-    `pause` seconds go by before every chunk. With a `status` of 400 or above the answer is an error. `then` is what
-    happens after so many chunks (`after`; 0: before anything is sent).
+    `nulls`: where a stream's usage was asked for, the chunks before it say `"usage": null`, as OpenAI's do. `body` is
+    a whole answer, or the list of chunks when the call streams, where a text is sent as a line of its own. `pause`
+    seconds go by before every chunk. With a `status` of 400 or above the answer is an error. `then` is what happens
+    after so many chunks (`after`; 0: before anything is sent).
     """
 
     text: str = "The answer is four."
@@ -38,6 +39,7 @@ class Reply:
     usage: Mapping[str, Any] | None = field(
         default_factory=lambda: {"prompt_tokens": 1200, "completion_tokens": 400, "total_tokens": 1600}
     )
+    nulls: bool = True
     body: Any = None
     pause: float = 0.0
     status: int = OK
@@ -62,7 +64,7 @@ class StandIn:
     def __init__(self) -> None:
         """Open the port; calls are answered inside the block."""
         self.reset()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"standin": self}))
+        self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"standin": self}))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
 
@@ -71,8 +73,15 @@ class StandIn:
         self.reply = Reply()
         self.replies: dict[str, Reply] = {}
         self.requests: list[Received] = []
+        self.stalled = threading.Event()
+        """Set when a call stalls."""
         self.released = threading.Event()
         """Set it to let calls that stall go on."""
+
+    def stall(self) -> bool:
+        """Let a call wait until it is released; False when nobody did."""
+        self.stalled.set()
+        return self.released.wait(_PATIENCE_S)
 
     def __enter__(self) -> Self:
         """Begin to answer."""
@@ -84,6 +93,10 @@ class StandIn:
         self.released.set()
         self._server.shutdown()
         self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -110,7 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_error(reply.status, reply.error, None)
         elif body.get("stream"):
             self._send_stream(reply, body)
-        elif reply.then == "finish" or (reply.then == "stall" and self.standin.released.wait(_PATIENCE_S)):
+        elif reply.then == "finish" or (reply.then == "stall" and self.standin.stall()):
             self._send_json(OK, _completion(reply, body) if reply.body is None else reply.body)
         else:
             self.close_connection = True
@@ -136,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _go_on(self, reply: Reply) -> bool:
         """Do what the reply says happens here; True when the stream goes on after it."""
         if reply.then == "stall":
-            return self.standin.released.wait(_PATIENCE_S)
+            return self.standin.stall()
         if reply.then == "error":
             self._send_line("data: " + json.dumps({"error": {"message": reply.error, "type": "server_error"}}))
             self.wfile.write(b"0\r\n\r\n")
@@ -183,7 +196,7 @@ def _chunks(reply: Reply, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
         finish = ("tool_calls" if reply.tool_calls else "stop") if not delta else None
         for index in range(body.get("n") or 1):
             choices = [{"index": index, "delta": delta, "finish_reason": finish}]
-            yield head | {"choices": choices} | ({"usage": None} if asked else {})
+            yield head | {"choices": choices} | ({"usage": None} if asked and reply.nulls else {})
     if asked:
         yield head | {"choices": [], "usage": reply.usage}
 

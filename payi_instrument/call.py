@@ -6,7 +6,6 @@ protocols it declares. Source: instrumentation-semantics sections 4.3, 6 and 6.9
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -14,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from payi_instrument import scope as scopes
 from payi_instrument.context import override
-from payi_instrument.event import UNKNOWN_MODEL, CallFacts, Usage, UsageEvent, new_id
+from payi_instrument.event import UNKNOWN_MODEL, CallFacts, Usage, UsageEvent
 from payi_instrument.guard import Guard
+from payi_instrument.ids import new_id
 from payi_instrument.stack import stack_trace
 from payi_instrument.wire.headers import (
     BLOCKED,
@@ -124,7 +124,7 @@ class Call:
             facts = replace(facts, asked_for_usage=False)
         self.facts = facts
         self.arguments = provider.prepare(facts, arguments)
-        self.event_id = os.urandom(16).hex()
+        self.event_id = new_id()
         logging = self.attribution.log_prompt_and_response
         self.logs = settings.log_prompt_and_response if logging is None else logging
         self._settings = settings

@@ -7,7 +7,7 @@ Source: instrumentation-semantics sections 3, 4 and 10.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
 from payi_instrument import scope as _scope
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from payi_instrument.event import Attribution, Result
+    from payi_instrument.scope import LimitIds
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -75,7 +76,7 @@ class track_context:  # noqa: N801  # the published name
     def __init__(  # noqa: PLR0913  # the parameters of section 4.1
         self,
         *,
-        limit_ids: Iterable[str] | None = None,
+        limit_ids: LimitIds | None = None,
         use_case_name: str | None = None,
         use_case_id: str | None = None,
         use_case_version: int | None = None,
@@ -241,11 +242,11 @@ def override(effective: Attribution, headers: Mapping[str, str]) -> Attribution:
     A header replaces, it does not merge; an empty one means no value for this call. With a use-case name in the headers
     only the headers' own id, version and step count. Source: section 4.3.
     """
-    from dataclasses import replace
-
     found = {name.lower(): value for name, value in headers.items() if name.lower().startswith(PREFIX)}
     if not found:
         return effective
+    from dataclasses import replace
+
     changes: dict[str, object] = {
         field: found[name.lower()] or None for name, field in _TEXT_HEADERS.items() if name.lower() in found
     }

@@ -5,7 +5,6 @@ Standard library only and slots throughout: these objects are made once per prov
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,13 +17,6 @@ Units = dict[str, tuple[int, int]]
 
 UNKNOWN_MODEL = "system.unknown_model"
 """The resource of a call that named no model (instrumentation-semantics section 6.1)."""
-
-
-def new_id() -> str:
-    """Make a UUID of version 4 as text, at a third of the price of `str(uuid.uuid4())`."""
-    digits = os.urandom(16).hex()
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 @dataclass(slots=True)
@@ -48,6 +40,24 @@ class Attribution:
     price_as_resource: str | None = None
     resource_scope: str | None = None
     log_prompt_and_response: bool | None = None
+
+    def with_use_case_id(self, use_case_id: str | None) -> Attribution:
+        """Return a copy with another instance id; spelled out, since one is made for most calls."""
+        return Attribution(
+            self.limit_ids,
+            self.use_case_name,
+            use_case_id,
+            self.use_case_version,
+            self.use_case_step,
+            self.use_case_properties,
+            self.user_id,
+            self.account_name,
+            self.request_properties,
+            self.price_as_category,
+            self.price_as_resource,
+            self.resource_scope,
+            self.log_prompt_and_response,
+        )
 
 
 @dataclass(slots=True)

@@ -74,18 +74,14 @@ class BlockGate:
     def _to_ask(self, limit_ids: Iterable[str]) -> list[str]:
         """Return the limits that have to be asked for before this call may go; a limit's type never changes."""
         if self._meter.embedded:
-            return [limit_id for limit_id in limit_ids if not self._only_tracks(limit_id)]
+            return [limit_id for limit_id in limit_ids if not self._known.only_tracks(limit_id)]
         if time.monotonic() < self._down_until:
             return []
         aged = [limit_id for limit_id in limit_ids if self._known.age(limit_id) > self._ttl]
         fresh = [limit_id for limit_id in aged if self._known.standing(limit_id) is None]
-        if known := [limit_id for limit_id in aged if limit_id not in fresh and not self._only_tracks(limit_id)]:
+        if known := [limit_id for limit_id in aged if limit_id not in fresh and not self._known.only_tracks(limit_id)]:
             self._refresher.submit(self._ask, known)
         return fresh
-
-    def _only_tracks(self, limit_id: str) -> bool:
-        standing = self._known.standing(limit_id)
-        return standing is not None and standing.limit_type == "allow"
 
     def _ask(self, limit_ids: list[str]) -> None:
         asked = time.monotonic()
@@ -117,7 +113,7 @@ class BlockGate:
         down = self._blocks_when_down and time.monotonic() < self._down_until
         blocking: list[str] = []
         for limit_id in limit_ids:
-            standing = self._known.standing(limit_id)
+            standing = None if self._known.only_tracks(limit_id) else self._known.standing(limit_id)
             if standing is not None and standing.limit_type == "block" and (down or _is_full(standing)):
                 blocking.append(limit_id)
         return blocking

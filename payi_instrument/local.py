@@ -20,7 +20,7 @@ from payi_instrument.engine.meter import Options
 from payi_instrument.engine.store_sqlite import SqliteStore
 from payi_instrument.errors import MissingExtraError, PayiError
 from payi_instrument.wire.codes import ContractError
-from payi_instrument.wire.result import XproxyError, XproxyResult
+from payi_instrument.wire.result import LaterResult, XproxyError, XproxyResult
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -116,7 +116,7 @@ class LocalTransport:
 def _result(outcome: Outcome) -> XproxyResult:
     if isinstance(outcome, ContractError):
         return XproxyResult(error=XproxyError(code=outcome.code, message=outcome.message))
-    return outcome.xproxy_result
+    return outcome.result() if outcome.notes else LaterResult.made_by(outcome.result)
 
 
 _engines: weakref.WeakValueDictionary[tuple[str, Options, str], Engine] = weakref.WeakValueDictionary()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from payi_instrument.event import Attribution, Result
 
 Properties = Mapping[str, "str | None"]
+LimitIds = list[str] | tuple[str, ...] | set[str] | frozenset[str]
 
 
 @dataclass(slots=True, eq=False)
@@ -178,7 +179,7 @@ class Scope:
     def instance_id(self) -> str:
         """Return the id of the use-case instance that began here, made when first read."""
         if self._instance_id is None:
-            from payi_instrument.event import new_id
+            from payi_instrument.ids import new_id
 
             with _making_id:  # a scope is shared by the threads and tasks that it was handed to
                 self._instance_id = self._instance_id or new_id()
@@ -255,13 +256,13 @@ def attribution(scope: Scope | None) -> Attribution:
     base = cached[1]
     if base.use_case_name is None or base.use_case_id is not None:
         # "" is the explicit wish for no id
-        return base if base.use_case_id != "" else replace(base, use_case_id=None)
+        return base if base.use_case_id != "" else base.with_use_case_id(None)
     owner = scope
     while owner is not None and not owner.mints:
         owner = owner.parent
     if outermost is not None and (owner is None or _same_use_case(global_values, values)):
         owner = outermost
-    return replace(base, use_case_id=owner.instance_id()) if owner is not None else base
+    return base.with_use_case_id(owner.instance_id()) if owner is not None else base
 
 
 def _same_use_case(outer: Values | None, inner: Values) -> bool:
@@ -332,7 +333,7 @@ def forget_result() -> None:
 
 def declared(  # noqa: PLR0913  # the parameters of section 4.1
     *,
-    limit_ids: Iterable[str] | None = None,
+    limit_ids: LimitIds | None = None,
     use_case_name: str | None = None,
     use_case_id: str | None = None,
     use_case_version: int | None = None,
@@ -377,7 +378,7 @@ def declared(  # noqa: PLR0913  # the parameters of section 4.1
     said = (use_case.name, use_case.id, use_case.version, use_case.step, use_case.properties)
     return Values(
         limit_ids=ids,
-        cuts_limits=limit_ids is not None and len(cast("list[str]", limit_ids)) == 0,
+        cuts_limits=limit_ids is not None and len(limit_ids) == 0,
         use_case=use_case if any(value is not None for value in said) else None,
         user_id=user_id,
         account_name=account_name,
@@ -396,11 +397,11 @@ def _check(name: str, value: object, kind: type) -> None:
     raise TypeError(msg)
 
 
-def _checked_ids(limit_ids: Iterable[str] | None) -> tuple[str, ...] | None:
+def _checked_ids(limit_ids: LimitIds | None) -> tuple[str, ...] | None:
     """Trim the ids and drop blanks and repeats; the order stays."""
     if limit_ids is None:
         return None
-    if not isinstance(limit_ids, (list, tuple, set, frozenset)):
+    if not isinstance(cast("object", limit_ids), (list, tuple, set, frozenset)):
         msg = f"limit_ids: {limit_ids!r} is a {type(limit_ids).__name__}, expected a list of str"
         raise TypeError(msg)
     for limit_id in cast("Iterable[object]", limit_ids):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from types import CodeType, FrameType
@@ -12,7 +12,16 @@ _OURS = __name__.rpartition(".")[0]
 _MAX_FRAMES = 32
 _MAX_KNOWN = 10_000
 
-_known: dict[tuple[str, str, int], str] = {}
+
+class _Place(NamedTuple):
+    """A place in a program, as a JSON string; the code object is held so that its id stays its own."""
+
+    code: CodeType
+    package: str
+    text: str
+
+
+_known: dict[tuple[int, int], _Place] = {}
 
 
 def stack_trace(library: str) -> str:
@@ -21,24 +30,28 @@ def stack_trace(library: str) -> str:
     The frames of the provider's `library` (a top-level package name) and of this package at the inner end are left
     out. Source: instrumentation-semantics section 6.2, `system.stack_trace`.
     """
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # the documented way to a frame
-    while frame is not None and str(frame.f_globals.get("__name__")).partition(".")[0] in {_OURS, library, "wrapt"}:
-        frame = frame.f_back
+    inner = {_OURS, library, "wrapt"}
     texts: list[str] = []
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # the documented way to a frame
     while frame is not None and len(texts) < _MAX_FRAMES:
-        texts.append(_text(frame.f_code, frame.f_lineno))
+        place = _place(frame)
+        if texts or place.package not in inner:
+            texts.append(place.text)
         frame = frame.f_back
     return f"[{','.join(texts)}]"
 
 
-def _text(code: CodeType, line: int) -> str:
-    """Return one frame as a JSON string, made once for each code location."""
-    key = (code.co_filename, code.co_qualname, line)  # equal code in two files is equal, its places are not
-    text = _known.get(key)
-    if text is None:
+def _place(frame: FrameType) -> _Place:
+    """Return where a frame is, found by code object and instruction: hashing code or counting lines costs more."""
+    code = frame.f_code
+    key = (id(code), frame.f_lasti)
+    place = _known.get(key)
+    if place is None or place.code is not code:
         import json
 
         if len(_known) >= _MAX_KNOWN:  # code that is made anew all the time must not fill the memory
             _known.clear()
-        text = _known[key] = json.dumps(f"{code.co_filename}:{line}:{code.co_qualname}")
-    return text
+        package = str(frame.f_globals.get("__name__")).partition(".")[0]
+        text = json.dumps(f"{code.co_filename}:{frame.f_lineno}:{code.co_qualname}")
+        place = _known[key] = _Place(code, package, text)
+    return place

@@ -112,11 +112,16 @@ def stand_in_stream(call: Call, delivery: Delivery, stream: Any, *, awaited: boo
     inner: Any = getattr(parts.holder, parts.attribute)
     setattr(parts.holder, parts.attribute, (AsyncChunks if awaited else Chunks)(inner, ending))
     running = weakref.ref(inner)  # a response that held its own generator would be one more cycle
-    _hook_close(parts.response, ending, lambda: _is_running(running()), awaited=awaited)
+    _hook_close(parts.response, ending, lambda: _is_stepping(running()), awaited=awaited)
 
 
-def _is_running(inner: object) -> bool:
-    return bool(getattr(inner, "gi_running", False) or getattr(inner, "ag_running", False))
+def _is_stepping(inner: Any) -> bool:
+    """Say whether a generator makes its next item, or has just ended and only its remains are being cleared away."""
+    if inner is None:
+        return False
+    kind = "ag" if hasattr(inner, "ag_frame") else "gi"
+    ended = getattr(inner, f"{kind}_frame", inner) is None
+    return ended or (getattr(inner, f"{kind}_running", False) and not _is_dropped())
 
 
 class _Stand:
@@ -129,10 +134,6 @@ class _Stand:
         self._ending = ending
         self._see = self._see_first
         self._next = inner.__next__ if hasattr(inner, "__next__") else inner.__anext__
-
-    def __getattr__(self, name: str) -> Any:
-        """Be the inner iterator in all else."""
-        return getattr(self._inner, name)
 
     def _see_first(self, chunk: Any) -> bool:
         """Take the first chunks, whose times count; after that the reader alone sees them."""
@@ -155,6 +156,10 @@ class Chunks(_Stand):
     def __iter__(self) -> Iterator[Any]:
         """Return itself."""
         return self
+
+    def close(self) -> None:
+        """Close the inner generator."""
+        self._inner.close()
 
     def __next__(self) -> Any:
         """Return the next chunk that the caller is to see."""
@@ -184,6 +189,10 @@ class AsyncChunks(_Stand):
         """Return itself."""
         return self
 
+    async def aclose(self) -> None:
+        """Close the inner generator."""
+        await self._inner.aclose()
+
     async def __anext__(self) -> Any:
         """Return the next chunk that the caller is to see."""
         while True:
@@ -209,11 +218,11 @@ def _hook_close(response: Any, ending: Ending, stepping: Callable[[], bool], *, 
         close_later = response.aclose
 
         async def aclose() -> None:
-            dropped, inside = _is_dropped(), stepping()
+            inside, dropped = stepping(), _is_dropped()
             try:
                 await close_later()
             finally:
-                if dropped:
+                if dropped and not inside:
                     ending.abandon()
                 elif not inside:
                     await ending.afinish(ending.call.finish_stream)
@@ -223,11 +232,11 @@ def _hook_close(response: Any, ending: Ending, stepping: Callable[[], bool], *, 
     close_now = response.close
 
     def close() -> None:
-        dropped, inside = _is_dropped(), stepping()
+        inside, dropped = stepping(), _is_dropped()
         try:
             close_now()
         finally:
-            if dropped:
+            if dropped and not inside:
                 ending.abandon()
             elif not inside:
                 ending.finish(ending.call.finish_stream)
@@ -297,11 +306,11 @@ class _Tap:
         self._kept = self._kept[whole:]
         return pieces
 
-    def rest(self) -> list[bytes]:
-        """Return what was held back."""
+    def rest(self, *, broken: bool = False) -> list[bytes]:
+        """Return what was held back; a response that broke off does not fill a piece up to its size."""
         held = self._events.rest() if self._events is not None else b""
         pieces = self._pieces(held) if self.hides else []
-        return [*pieces, self._kept] if self._kept else pieces
+        return [*pieces, self._kept] if self._kept and not broken else pieces
 
     def finished(self, answer: Any) -> UsageEvent | None:
         """End the call with all the bytes."""
@@ -320,15 +329,17 @@ def _tapped(read: Callable[..., Iterator[bytes]], tap: _Tap, ending: Ending) -> 
                 tap.stepping = False
                 yield from tap.feed(data)
                 tap.stepping = True
-            yield from tap.rest()
-        except GeneratorExit:
-            ending.abandon()
-            raise
         except BaseException as error:
+            if not tap.stepping:  # the reader leaves
+                ending.abandon()
+                raise
+            tap.stepping = False
+            if isinstance(error, Exception):
+                yield from tap.rest(broken=True)
             ending.fail(error)
             raise
-        finally:
-            tap.stepping = False
+        tap.stepping = False
+        yield from tap.rest()
         ending.finish(tap.finished)
 
     return iter_bytes
@@ -349,16 +360,19 @@ def _tapped_async(
                     for piece in tap.feed(data):
                         yield piece
                     tap.stepping = True
-            for piece in tap.rest():
-                yield piece
-        except GeneratorExit:
-            ending.abandon()
-            raise
         except BaseException as error:
+            if not tap.stepping:  # the reader leaves
+                ending.abandon()
+                raise
+            tap.stepping = False
+            if isinstance(error, Exception):
+                for piece in tap.rest(broken=True):
+                    yield piece
             await ending.afail(error)
             raise
-        finally:
-            tap.stepping = False
+        tap.stepping = False
+        for piece in tap.rest():
+            yield piece
         await ending.afinish(tap.finished)
 
     return aiter_bytes

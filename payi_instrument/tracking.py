@@ -15,7 +15,9 @@ from payi_instrument.context import Opener
 from payi_instrument.scope import declared
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable, Mapping
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
+
+    from payi_instrument.scope import LimitIds
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,7 +31,7 @@ def track(function: F, /) -> F: ...
 @overload
 def track(
     *,
-    limit_ids: Iterable[str] | None = None,
+    limit_ids: LimitIds | None = None,
     use_case_name: str | None = None,
     use_case_id: str | None = None,
     use_case_version: int | None = None,

@@ -34,7 +34,8 @@ def test_c23_an_unknown_key_is_a_value_error_that_names_it_and_the_known_ones(na
 def test_c23_a_negative_number_is_a_value_error(key: str) -> None:
     with pytest.raises(ValueError, match=f"'{key}'.*-1.*negative"):
         instrument(**{key: -1})
-    instrument(**{key: 0})
+    if key != "exit_timeout":  # no time at exit is not enough to learn that nothing waits
+        instrument(**{key: 0})
 
 
 NOT_BUILT: dict[str, Any] = {

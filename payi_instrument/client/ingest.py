@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, cast
-from uuid import uuid4
 
 from payi_instrument.client.arguments import UNSET, Options, Unset, build, given
 from payi_instrument.client.encoding import encoded_headers
 from payi_instrument.client.method import AsyncResource, Resource, async_method, method
+from payi_instrument.ids import new_id
 from payi_instrument.wire import headers as names
 from payi_instrument.wire import operations as table
 from payi_instrument.wire.headers import PayiHeaderNames
@@ -86,7 +86,7 @@ def _units(  # noqa: PLR0913  # the published parameters
     `category_resource_not_found`, `BadRequestError` for what else the meter refuses.
     """
     if not event_id and not provider_response_id:
-        event_id = str(uuid4())
+        event_id = new_id()
     texts = {
         PayiHeaderNames.use_case_id: use_case_id,
         PayiHeaderNames.use_case_name: use_case_name,

@@ -11,11 +11,11 @@ from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, cast
-from uuid import uuid4
 
 from payi_instrument.client.encoding import event_request, result_of, state_of
 from payi_instrument.config import http_library
 from payi_instrument.errors import APIConnectionError, APITimeoutError, NotFoundError, status_error
+from payi_instrument.ids import new_id
 from payi_instrument.wire.headers import IDEMPOTENCY_KEY, PayiHeaderNames
 from payi_instrument.wire.message import Reply, Request
 from payi_instrument.wire.operations import RETRIEVE_LIMIT
@@ -65,7 +65,7 @@ class _Wire:
     def _arguments(self, request: Request[Any]) -> dict[str, Any]:
         headers = {**self._headers, **request.headers}
         if request.operation.method != "GET":
-            headers.setdefault(IDEMPOTENCY_KEY, str(uuid4()))
+            headers.setdefault(IDEMPOTENCY_KEY, new_id())
         body = None if request.body is None else _json(request.body)
         return {
             "method": request.operation.method,
@@ -202,7 +202,7 @@ def _query(value: object) -> str | list[str]:
     return str(value)
 
 
-_DECIMAL = f"decimal {uuid4()} "
+_DECIMAL = f"decimal {new_id()} "
 """Marks the decimals of a body until they are written; nobody else's text begins so."""
 
 

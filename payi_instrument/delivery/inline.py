@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from payi_instrument.delivery.backlog import Backlog
 from payi_instrument.errors import APIConnectionError, APIStatusError
 from payi_instrument.guard import logger
-from payi_instrument.wire.result import XproxyError, XproxyResult
+from payi_instrument.wire.result import LaterResult, XproxyError, XproxyResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,11 +75,14 @@ class InlineDelivery:
         return self._backlog.flush(timeout) and self._known.flush(max(deadline - time.monotonic(), 0))
 
     def _delivered(self, event: UsageEvent, result: XproxyResult, asked: float) -> XproxyResult:
+        if isinstance(result, LaterResult):  # not made yet, since it has nothing to say but costs and limits
+            self._known.hear(event.attribution.limit_ids, result, asked)
+            return result
         if result.error is not None:
             self._note_refusal(event, result.error.code, result.error.message)
             result.limits = self._known.stale(event.attribution.limit_ids)
             return result
-        self._known.hear(result, asked)
+        self._known.hear(event.attribution.limit_ids, result, asked)
         for warning in result.warnings or ():
             if warning not in self._warned and len(self._warned) < _MAX_WARNED:
                 self._warned.add(warning)

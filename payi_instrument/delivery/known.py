@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from payi_instrument.delivery.worker import Worker
 from payi_instrument.guard import Guard
-from payi_instrument.wire.result import LimitResult
+from payi_instrument.wire.result import LaterResult, LimitResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from payi_instrument.config import LimitStateListener
     from payi_instrument.wire.result import XproxyResult
@@ -26,8 +26,14 @@ _PASSING = frozenset({None, "failed", "blocked_external"})
 """States that say something of the call, not of the limit."""
 
 
+_TYPE_TTL_S = 30.0
+"""How long a limit counts as only tracking before its standing is looked at again: it may be made anew as `block`."""
+
+
 class _Known(NamedTuple):
-    standing: LimitResult
+    """What was heard last of a limit: the standings it is among, made when somebody asks, and when that was."""
+
+    said: Mapping[str, LimitResult] | LaterResult
     learned: float
 
 
@@ -37,6 +43,7 @@ class KnownLimits:
     def __init__(self, listener: LimitStateListener | None = None) -> None:
         """Take who is told; it is called on a thread of its own, one change after the other."""
         self._known: dict[str, _Known] = {}
+        self._tracking: dict[str, float] = {}
         self._told: dict[str, str] = {}
         self._lock = threading.Lock()
         self._listener = listener
@@ -45,7 +52,14 @@ class KnownLimits:
     def standing(self, limit_id: str) -> LimitResult | None:
         """Return the last known standing of a limit."""
         known = self._known.get(limit_id)
-        return known.standing if known is not None else None
+        if known is None:
+            return None
+        standings = known.said.limits if isinstance(known.said, LaterResult) else known.said
+        return standings.get(limit_id)
+
+    def only_tracks(self, limit_id: str) -> bool:
+        """Say whether a limit is known to be of type `allow`, which stops nothing."""
+        return limit_id in self._tracking
 
     def age(self, limit_id: str) -> float:
         """Return how many seconds ago a limit was last heard of, infinity for never."""
@@ -55,30 +69,51 @@ class KnownLimits:
     def learn(self, standings: Mapping[str, LimitResult], asked: float) -> None:
         """Take what the meter said about limits to a question put at `asked` (monotonic seconds)."""
         with self._lock:
-            for limit_id, standing in standings.items():
-                self._take(limit_id, standing, asked)
+            for limit_id in standings:
+                self._take(limit_id, standings, asked)
 
-    def hear(self, result: XproxyResult, asked: float) -> None:
-        """Learn from the result of an event, and tell the listener what changed since it was told last."""
+    def hear(self, limit_ids: Sequence[str], result: XproxyResult, asked: float) -> None:
+        """Learn from the result of an event that named these limits, and tell the listener what changed since last time.
+
+        A result that is not made yet stays so, when its limits only track and nobody listens.
+        """
+        if isinstance(result, LaterResult) and self._may_wait(limit_ids):
+            known = _Known(result, time.monotonic())
+            for limit_id in limit_ids:
+                self._known[limit_id] = known
+            return
         late: list[tuple[str, str | None, str]] = []
         with self._lock:
             for limit_id, standing in result.limits.items():
-                if self._take(limit_id, standing, asked) and (change := self._change(limit_id, standing)) is not None:
+                if self._take(limit_id, result.limits, asked) and (change := self._change(limit_id, standing)):
                     if self._worker is not None and self._worker.submit(self._tell, *change, result) is None:
                         late.append(change)
         for change in late:  # the interpreter ends, and its threads with it
             self._tell(*change, result)
 
-    def _take(self, limit_id: str, standing: LimitResult, asked: float) -> bool:
+    def _may_wait(self, limit_ids: Sequence[str]) -> bool:
+        if self._worker is not None:
+            return False
+        oldest = time.monotonic() - _TYPE_TTL_S
+        return all(self._tracking.get(limit_id, oldest) > oldest for limit_id in limit_ids)
+
+    def _take(self, limit_id: str, standings: Mapping[str, LimitResult], asked: float) -> bool:
         """Remember a standing; False for one that is older than what is known.
 
         Answers to concurrent calls may arrive out of order: one that shows less spend than is known counts only when its
         question was put after that became known, which is how a reset looks.
         """
+        standing = standings[limit_id]
         known = self._known.get(limit_id)
-        if known is not None and asked < known.learned and _spent(standing) < _spent(known.standing):
+        before = self.standing(limit_id)
+        if known is not None and before is not None and asked < known.learned and _spent(standing) < _spent(before):
             return False
-        self._known[limit_id] = _Known(standing, time.monotonic())
+        now = time.monotonic()
+        self._known[limit_id] = _Known(standings, now)
+        if standing.limit_type == "allow":
+            self._tracking[limit_id] = now
+        else:
+            self._tracking.pop(limit_id, None)
         return True
 
     def _change(self, limit_id: str, standing: LimitResult) -> tuple[str, str | None, str] | None:

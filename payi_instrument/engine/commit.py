@@ -50,7 +50,7 @@ class Committer(Generic[ItemT, AnswerT]):
 
     def put(self, item: ItemT) -> Ticket[ItemT, AnswerT]:
         """Queue an item; :meth:`settle` waits for its answer."""
-        ticket = Ticket[ItemT, AnswerT](item)
+        ticket: Ticket[ItemT, AnswerT] = Ticket(item)
         self._queue.append(ticket)
         return ticket
 

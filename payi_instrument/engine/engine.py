@@ -6,13 +6,14 @@ import weakref
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from payi_instrument.engine import limits as rules
 from payi_instrument.engine.catalogue import system_catalogue
 from payi_instrument.engine.commit import Committer, Ticket
 from payi_instrument.engine.intake import bulk_event, bulk_items, single
-from payi_instrument.engine.meter import Ingest, Meter, Options, Outcome, limit_result
+from payi_instrument.engine.meter import Ingest, Meter, Options, Outcome
+from payi_instrument.engine.results import Standing
+from payi_instrument.ids import new_id
 from payi_instrument.wire import operations as table
 from payi_instrument.wire.codes import ContractError, envelope
 from payi_instrument.wire.ingest import APIErrorBody, BulkIngestResponse, BulkItemError
@@ -64,7 +65,7 @@ class Engine:
         [outcome] = self.ingest([single(request)], application)
         if isinstance(outcome, ContractError):
             raise outcome
-        return Reply(200, outcome)
+        return Reply(200, outcome.response())
 
     def _ingest_bulk(self, request: Request[Any], application: str) -> Reply:
         """Book the good items of a bulk call, in order; the bad ones are named in the answer (wire-api section 3.2)."""
@@ -102,11 +103,13 @@ class Engine:
         for limit_id, row in rows.items():
             spend = rules.spent(row)
             state = rules.state_at(row.limit_type, row.max, row.threshold, spend)
-            states[limit_id] = limit_result(state, row.limit_type, row.max, spend)
+            states[limit_id] = Standing(limit_id, state, row.limit_type, row.max, spend).result()
         return states
 
 
 def _commit(meter: Meter, batches: list[Batch]) -> list[list[Outcome]]:
+    if len(batches) == 1:
+        return [meter.ingest(batches[0])]
     outcomes = iter(meter.ingest([item for batch in batches for item in batch]))
     return [[next(outcomes) for _ in batch] for batch in batches]
 
@@ -117,9 +120,9 @@ def _bulk_response(outcomes: list[Outcome], *, with_results: bool) -> BulkIngest
         for index, outcome in enumerate(outcomes)
         if isinstance(outcome, ContractError)
     ]
-    results = [None if isinstance(outcome, ContractError) else outcome.xproxy_result for outcome in outcomes]
+    results = [None if isinstance(outcome, ContractError) else outcome.result() for outcome in outcomes]
     return BulkIngestResponse(
-        request_id=str(uuid4()),
+        request_id=new_id(),
         ingest_timestamp=datetime.now(UTC),
         ingest_count=len(outcomes) - len(errors),
         error_count=len(errors),

@@ -119,6 +119,7 @@ class LimitRow:
     blocked: int = 0
     blocked_external: int = 0
     failed: int = 0
+    changed: bool = False
 
 
 class IngestStore(Protocol):
@@ -129,7 +130,7 @@ class IngestStore(Protocol):
         ...
 
     def lock_limits(self, application: str, limit_ids: Sequence[str]) -> dict[str, LimitRow]:
-        """Read the limits that exist, locked in id order."""
+        """Read the limits that exist, in id order, each locked before the next."""
         ...
 
     def insert_event(self, row: EventRow) -> bool:

@@ -58,6 +58,7 @@ def book(limit: LimitRow, cost_input: Decimal, cost_output: Decimal, state: str)
     limit.spent_input = EXACT.add(limit.spent_input, cost_input)
     limit.spent_output = EXACT.add(limit.spent_output, cost_output)
     setattr(limit, state, getattr(limit, state) + 1)
+    limit.changed = True
 
 
 def check_name(name: str, code: str = _CREATE) -> str:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
-from uuid import uuid4
 
 from pydantic import BaseModel, ValidationError
 
@@ -19,6 +18,7 @@ from payi_instrument.engine import resources
 from payi_instrument.engine.ledger import from_micros, to_micros
 from payi_instrument.engine.pages import decode_cursor, encode_cursor, listing_digest
 from payi_instrument.engine.pricing import EXACT
+from payi_instrument.ids import new_id
 from payi_instrument.wire import categories, limits
 from payi_instrument.wire import operations as table
 from payi_instrument.wire.codes import ContractError, envelope
@@ -93,7 +93,7 @@ def _code(operation: Operation[Any], problems: list[Any]) -> str:
 
 
 def _id() -> str:
-    return str(uuid4())
+    return new_id()
 
 
 @answers(table.CREATE_LIMIT)

@@ -75,7 +75,7 @@ class ResourceVersion:
     description: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Cost:
     """Hold the price of one event in USD, each side exact to twelve decimal places."""
 

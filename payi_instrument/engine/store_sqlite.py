@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 import weakref
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from decimal import Decimal
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,8 @@ from payi_instrument.engine.resources import CustomVersion, to_versions
 from payi_instrument.errors import APIConnectionError, PayiError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+    from types import TracebackType
 
     from payi_instrument.engine.pricing import ResourceVersion
 
@@ -46,6 +47,11 @@ _LIMIT_COLUMNS = (
     "limit_id, limit_type, max, threshold, spent_input, spent_output,"
     " ok, exceeded, overrun, blocked, blocked_external, failed"
 )
+_SELECT_BY_ID = f"SELECT {_LIMIT_COLUMNS} FROM limits WHERE application = ? AND limit_id IN"  # noqa: S608
+_MAX_MARKS = 16
+"""Most ids that are bound one by one; a longer list travels as JSON, so that few statements have to be prepared."""
+_SELECT_LIMITS = [f"{_SELECT_BY_ID} ({', '.join('?' * count)}) ORDER BY limit_id" for count in range(_MAX_MARKS + 1)]
+_SELECT_MANY_LIMITS = f"{_SELECT_BY_ID} (SELECT value FROM json_each(?)) ORDER BY limit_id"
 _SAVE_LIMIT = (
     "UPDATE limits SET spent_input = ?, spent_output = ?, ok = ?, exceeded = ?, overrun = ?, blocked = ?,"
     " blocked_external = ?, failed = ? WHERE application = ? AND limit_id = ?"
@@ -114,40 +120,19 @@ class SqliteStore:
 
         upgrade(URL.create("sqlite", database=path))
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> _Transaction:
         """Hold SQLite's write lock until the block ends; the caller holds `lock`.
 
         Raises `APIConnectionError` when SQLite fails; nothing is stored then.
         """
-        execute = self._execute
-        try:
-            execute("BEGIN IMMEDIATE")
-            yield
-            execute("COMMIT")
-        except sqlite3.Error as error:
-            self._roll_back()
-            raise self._unusable(error) from error
-        except BaseException:
-            self._roll_back()
-            raise
-
-    def _roll_back(self) -> None:
-        with suppress(sqlite3.Error):  # what went wrong before is the news
-            if self._connection.in_transaction:  # a full disk may have rolled back already
-                self._execute("ROLLBACK")
-
-    def _unusable(self, error: sqlite3.Error) -> APIConnectionError:
-        return APIConnectionError(f"the ledger {self._path or 'in memory'} can't be used: {error}")
+        return _Transaction(self._connection, self._path)
 
     def lock_limits(self, application: str, limit_ids: Sequence[str]) -> dict[str, LimitRow]:
         """Read the limits that exist; the transaction has every lock there is."""
-        marks = ", ".join("?" * len(limit_ids)) if len(limit_ids) <= _MAX_MARKS else "SELECT value FROM json_each(?)"
-        values = limit_ids if len(limit_ids) <= _MAX_MARKS else (json.dumps(list(limit_ids)),)
-        rows = self._execute(
-            f"SELECT {_LIMIT_COLUMNS} FROM limits WHERE application = ? AND limit_id IN ({marks})",  # noqa: S608
-            (application, *values),
-        )
+        if len(limit_ids) <= _MAX_MARKS:
+            rows = self._execute(_SELECT_LIMITS[len(limit_ids)], (application, *limit_ids))
+        else:
+            rows = self._execute(_SELECT_MANY_LIMITS, (application, json.dumps(list(limit_ids))))
         return {row[0]: _limit(row) for row in rows}
 
     def read_limits(self, application: str, limit_ids: Sequence[str]) -> dict[str, LimitRow]:
@@ -155,7 +140,7 @@ class SqliteStore:
         try:
             return self.lock_limits(application, limit_ids)
         except sqlite3.Error as error:
-            raise self._unusable(error) from error
+            raise _unusable(self._path, error) from error
 
     def insert_event(self, row: EventRow) -> bool:
         """Store an event; False when its event id is known already."""
@@ -226,8 +211,44 @@ class SqliteStore:
             self._execute = self._connection.execute
 
 
-_MAX_MARKS = 16
-"""Most ids that are bound one by one; a longer list travels as JSON, so that few statements have to be prepared."""
+class _Transaction:
+    """One write transaction, as a class: a generator's context manager costs as much as a statement."""
+
+    __slots__ = ("_connection", "_path")
+
+    def __init__(self, connection: sqlite3.Connection, path: str | None) -> None:
+        self._connection = connection
+        self._path = path
+
+    def __enter__(self) -> None:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            raise _unusable(self._path, error) from error
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            try:
+                self._connection.execute("COMMIT")
+            except sqlite3.Error as failure:
+                self._roll_back()
+                raise _unusable(self._path, failure) from failure
+            return
+        self._roll_back()
+        if isinstance(error, sqlite3.Error):
+            raise _unusable(self._path, error) from error
+
+    def _roll_back(self) -> None:
+        with suppress(sqlite3.Error):  # what went wrong before is the news
+            if self._connection.in_transaction:  # a full disk may have rolled back already
+                self._connection.execute("ROLLBACK")
+
+
+def _unusable(path: str | None, error: sqlite3.Error) -> APIConnectionError:
+    return APIConnectionError(f"the ledger {path or 'in memory'} can't be used: {error}")
+
 
 _stores: weakref.WeakSet[SqliteStore] = weakref.WeakSet()
 

@@ -16,7 +16,7 @@ _TOKEN = re.compile(
     r"|[^\w\s]{1,2}"
     r"|\n"
 )
-"""What today's byte-pair vocabularies make one token of, within 30 % over prose of a dozen scripts, code and numbers."""
+"""What a byte-pair vocabulary of today makes one token of: within 30 % over prose of many scripts, code, numbers."""
 _READ = 65_536
 """So many characters stand for the rest of a text: an estimate must not hold anybody up."""
 TOKENS_PER_MESSAGE = 4

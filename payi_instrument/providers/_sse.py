@@ -42,5 +42,5 @@ class EventFilter:
 
 
 def _data(event: bytes) -> str:
-    lines = event.splitlines()  # of bytes: text may hold line ends of Unicode's own
-    return b"\n".join(line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")).decode(errors="replace")
+    lines = [line for line in event.splitlines() if line.startswith(b"data:")]  # bytes: Unicode has more line ends
+    return b"\n".join(line[5:].removeprefix(b" ") for line in lines).decode(errors="replace")

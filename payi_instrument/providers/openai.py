@@ -12,6 +12,7 @@ import sys
 from functools import cache, partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from payi_instrument.event import CallFacts, Failure, Units, Usage
 from payi_instrument.providers._base import Arguments, Kind, Shape, StreamParts, StreamReader, Target, View
@@ -52,12 +53,24 @@ def read_request(client: Any, arguments: Arguments) -> CallFacts | None:
         category=_CATEGORY[type(client)],
         resource=body.get("model"),
         library=_library(),
-        host=str(client.base_url),
+        host=_host(client),
         streamed=bool(arguments[1].get("stream")),
         headers=_headers(options),
         body=body,
         asked_for_usage=bool(arguments[1].get("stream")) and not _wants_usage(body),
     )
+
+
+_hosts: WeakKeyDictionary[Any, tuple[object, str]] = WeakKeyDictionary()
+
+
+def _host(client: Any) -> str:
+    """Return a client's base URL as text, made once for each client: a URL object makes its text anew each time."""
+    url = client.base_url
+    known = _hosts.get(client)
+    if known is None or known[0] is not url:
+        known = _hosts[client] = (url, str(url))
+    return known[1]
 
 
 def _options(arguments: Arguments) -> Any:
@@ -192,7 +205,7 @@ def _whole(facts: CallFacts, answer: Any) -> Usage:
 def _is_reported(usage: Any) -> bool:
     """Say whether a usage counts anything: some hosts send an empty one."""
     counts = _members(usage)
-    return any(_count(counts, name) for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
+    return any(counts.get(name) for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
 
 
 def units_of(usage: Any, tier: str | None = None) -> Units:
@@ -294,14 +307,15 @@ def _estimated_input(body: Mapping[str, Any]) -> int:
         content = message.get("content")
         texts += _texts(content)
         images += sum(part.get("type") == "image_url" for part in content) if isinstance(content, list) else 0
-        texts += [text for call in message.get("tool_calls") or () for text in map(str, call.get("function", {}).values())]
+        for call in message.get("tool_calls") or ():
+            texts += map(str, call.get("function", {}).values())
     if body.get("tools"):
         texts.append(json.dumps(body["tools"], default=str))
     return estimate_tokens(texts) + TOKENS_PER_MESSAGE * len(messages) + _IMAGE_TOKENS * images
 
 
 def read_failure(facts: CallFacts, error: BaseException) -> Failure:
-    """Return what an exception of the SDK says: its status, the provider's request id, and tokens billed all the same."""
+    """Return what an exception of the SDK says: its status, the provider's request id, tokens that were billed."""
     status = getattr(error, "status_code", None)
     response = getattr(error, "response", None)
     completion = facts.answers[-1] if facts.answers else None  # parsed in vain, billed in full
@@ -463,4 +477,4 @@ def log_answer(answer: Any) -> str | None:
         return answer.http_response.text
     if isinstance(answer, SimpleNamespace):
         return json.dumps(answer, default=vars)
-    return answer.model_dump_json() if hasattr(answer, "model_dump_json") else None
+    return answer.model_dump_json(warnings=False) if hasattr(answer, "model_dump_json") else None

@@ -14,10 +14,10 @@ from payi_instrument.client.client import Payi
 from payi_instrument.engine.commit import Committer
 from payi_instrument.engine.engine import Engine
 from payi_instrument.engine.meter import Options
+from payi_instrument.engine.results import Booked
 from payi_instrument.engine.store_sqlite import SqliteStore
 from payi_instrument.errors import APIConnectionError
 from payi_instrument.event import Attribution, UsageEvent
-from payi_instrument.wire.ingest import IngestResponse
 from payi_instrument.wire.message import Request
 from payi_instrument.wire.operations import LIST_LIMITS
 
@@ -160,8 +160,8 @@ def test_a_full_disk_fails_every_caller_and_stores_nothing_by_half(ledger: Ledge
 
     ledger.pragma("max_page_count = 100000")
     [again] = ledger.ingest(event(3))
-    assert isinstance(again, IngestResponse)
-    assert again.xproxy_result.duplicate_request is None
+    assert isinstance(again, Booked)
+    assert again.result().duplicate_request is None
     assert ledger.rows() == (2, 2)
 
 
@@ -175,7 +175,7 @@ def test_a_locked_ledger_is_an_error_and_the_retry_counts_once(ledger: Ledger) -
         other.execute("ROLLBACK")
 
     outcomes = [outcome for _ in range(2) for outcome in ledger.ingest(event(1), event(2))]
-    results = [outcome.xproxy_result for outcome in outcomes if isinstance(outcome, IngestResponse)]
+    results = [outcome.result() for outcome in outcomes if isinstance(outcome, Booked)]
     assert [result.duplicate_request for result in results] == [None, None, True, True]
     assert ledger.rows() == (2, 2)
 

@@ -1,0 +1,119 @@
+"""What the meter answers to an event, made from its booking: at once, or later from the stored row.
+
+Source: wire-api section 2.1, decision 9.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from payi_instrument.engine.ledger import EventRow, from_micros
+from payi_instrument.engine.pricing import EXACT, Cost
+from payi_instrument.wire.ingest import IngestResponse
+from payi_instrument.wire.model import Money
+from payi_instrument.wire.result import (
+    CostDetails,
+    CostDetailsBase,
+    IngestUnits,
+    LimitResult,
+    ResultCost,
+    XproxyResult,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NOTHING = Money(0)
+
+
+class Standing(NamedTuple):
+    """Say how a limit stood after an event: the state that the event reports for it, its terms, and its spend."""
+
+    limit_id: str
+    state: str
+    limit_type: str
+    max: Decimal
+    spend: Decimal
+
+    def result(self) -> LimitResult:
+        """Return the standing as the wire shows it, amounts in USD."""
+        cap, spent = Money(self.max), Money(self.spend)
+        return LimitResult.of(
+            state=self.state,
+            limit_type=self.limit_type,
+            max=cap,
+            spent=spent,
+            held=_NOTHING,
+            remaining=Money(EXACT.subtract(self.max, self.spend)),
+            ratio=spent / cap,
+        )
+
+    def stored(self) -> tuple[str, str, str, str, str]:
+        """Return the standing as the ledger keeps it."""
+        return (self.limit_id, self.state, self.limit_type, f"{self.max:f}", f"{self.spend:f}")
+
+
+@dataclass(slots=True)
+class Booked:
+    """An event in the ledger; results are made outside the transaction, when they are asked for."""
+
+    row: EventRow
+    cost: Cost
+    standings: list[Standing]
+    notes: Mapping[str, object] = field(default_factory=dict[str, object])
+
+    @classmethod
+    def known(cls, row: EventRow) -> Booked:
+        """Return the booking of an event that was stored before."""
+        standings = [
+            Standing(limit_id, state, limit_type, Decimal(maximum), Decimal(spend))
+            for limit_id, state, limit_type, maximum, spend in json.loads(row.limits)
+        ]
+        notes: dict[str, object] = json.loads(row.notes) if row.notes else {}
+        cost = Cost(Decimal(row.cost_input), Decimal(row.cost_output))
+        return cls(row, cost, standings, notes | {"duplicate_request": True})
+
+    def result(self) -> XproxyResult:
+        """Return cost and limits of the event."""
+        values: dict[str, object] = {**self.notes}
+        unknown = cast("Mapping[str, tuple[int, int]] | None", values.get("unknown_units"))
+        if unknown:
+            values["unknown_units"] = {
+                unit: IngestUnits.of(input=counts[0], output=counts[1]) for unit, counts in unknown.items()
+            }
+        if blocked := [standing.limit_id for standing in self.standings if standing.state == "blocked"]:
+            values["blocked_limit_ids"] = blocked
+        row = self.row
+        return XproxyResult.of(
+            request_id=row.request_id,
+            limits={standing.limit_id: standing.result() for standing in self.standings},
+            cost=_cost(self.cost),
+            use_case_name=row.use_case_name,
+            use_case_id=row.use_case_id,
+            use_case_step=row.use_case_step,
+            user_id=row.user_id,
+            account_name=row.account_name,
+            resource_id=row.resource_id,
+            **values,
+        )
+
+    def response(self) -> IngestResponse:
+        """Return the answer to a single ingest."""
+        return IngestResponse.of(
+            request_id=self.row.request_id,
+            event_timestamp=from_micros(self.row.event_timestamp),
+            ingest_timestamp=from_micros(self.row.ingest_timestamp),
+            xproxy_result=self.result(),
+        )
+
+
+def _cost(cost: Cost) -> ResultCost:
+    return ResultCost.of(
+        currency="usd",
+        input=CostDetailsBase.of(base=Money(cost.input)),
+        output=CostDetailsBase.of(base=Money(cost.output)),
+        total=CostDetails.of(base=Money(cost.total), overrun_base=None),
+    )

@@ -1,0 +1,179 @@
+"""What a type checker sees of the public face: decorated functions keep their types. Checked, never run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TypeVar, assert_type
+
+from payi_instrument import (
+    AsyncPayi,
+    Instrumentation,
+    Payi,
+    create_headers,
+    create_limit_header_from_ids,
+    get_context,
+    payi_instrument,
+    track,
+    track_context,
+)
+from payi_instrument.testing import MemoryMeter, metered
+
+T = TypeVar("T")
+
+
+@track
+def bare(a: int, b: str = "b") -> float:
+    return a + len(b)
+
+
+@track()
+def empty(a: int, *rest: str, key: bool = False) -> list[str]:
+    return [*rest, str(a), str(key)]
+
+
+@track(
+    limit_ids=["a"],
+    use_case_name="x",
+    use_case_id="1",
+    use_case_version=1,
+    use_case_step="s",
+    use_case_properties={"p": "1", "gone": None},
+    user_id="u",
+    account_name="acc",
+    request_properties={"n": 1, "f": 1.5, "b": True},
+    price_as_category="c",
+    price_as_resource="r",
+    resource_scope="global",
+    log_prompt_and_response=False,
+    proxy=False,
+)
+async def coroutine(a: int) -> str:
+    return str(a)
+
+
+@track(limit_ids=("a",))
+def generator(a: int) -> Iterator[int]:
+    yield a
+
+
+@track(limit_ids={"a"})
+async def async_generator(a: int) -> AsyncIterator[int]:
+    yield a
+
+
+@track(user_id="u")
+def generic(value: T, make: Callable[[T], T]) -> T:
+    return make(value)
+
+
+@contextmanager
+@track(user_id="u")
+def opened(a: int) -> Generator[str, None, None]:
+    yield str(a)
+
+
+@asynccontextmanager
+@track(user_id="u")
+async def opened_later(a: int) -> AsyncGenerator[str, None]:
+    yield str(a)
+
+
+class Agent:
+    @track(user_id="u")
+    def method(self, a: int) -> str:
+        return str(a)
+
+    @track
+    async def later(self, a: int) -> str:
+        return str(a)
+
+    @classmethod
+    @track(user_id="u")
+    def class_inside(cls, a: int) -> str:
+        return cls.__name__ * a
+
+    @staticmethod
+    @track(user_id="u")
+    def static_inside(a: int) -> str:
+        return str(a)
+
+    @track(user_id="u")
+    @staticmethod
+    def static_outside(a: int) -> str:
+        return str(a)
+
+    @property
+    @track(user_id="u")
+    def shown(self) -> int:
+        return 1
+
+
+@track(user_id="u")
+class Callee:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, a: int) -> str:
+        return self.name * a
+
+
+def plain() -> None:
+    assert_type(bare(1, b="c"), float)
+    assert_type(empty(1, "r", key=True), list[str])
+    assert_type(generator(1), Iterator[int])
+    assert_type(generic(1, abs), int)
+    assert_type(Agent().method(1), str)
+    assert_type(Agent.class_inside(1), str)
+    assert_type(Agent.static_inside(1), str)
+    assert_type(Agent.static_outside(1), str)
+    assert_type(Agent().shown, int)
+    assert_type(Callee("n"), Callee)
+    assert_type(Callee("n")(1), str)
+    assert_type(track(user_id="u")(len)([1]), int)
+    assert_type(track(str.upper)("a"), str)
+    with opened(1) as text:
+        assert_type(text, str)
+    takes: Callable[[int, str], float] = bare
+    assert_type(takes(1, "b"), float)
+
+
+async def awaited() -> None:
+    assert_type(await coroutine(1), str)
+    assert_type(await Agent().later(1), str)
+    assert_type(async_generator(1), AsyncIterator[int])
+    async with opened_later(1) as text:
+        assert_type(text, str)
+    takes: Callable[[int], Awaitable[str]] = coroutine
+    assert_type(await takes(1), str)
+
+
+async def blocks() -> None:
+    block = track_context(limit_ids=frozenset({"a"}), request_properties=None, use_case_version=None)
+    with block as ctx:
+        assert_type(ctx.limit_ids, tuple[str, ...])
+        assert_type(ctx.use_case_name, str | None)
+        assert_type(ctx.use_case_id, str | None)
+        assert_type(ctx.use_case_version, int | None)
+        assert_type(ctx.user_id, str | None)
+        result = ctx.last_result
+        if result is not None and result.cost is not None:
+            assert_type(result.cost.total.base, float)
+            assert_type([(name, limit.state) for name, limit in result.limits.items()], list[tuple[str, str | None]])
+    async with block as ctx:
+        assert_type(get_context(), dict[str, object])
+    assert_type(create_headers(limit_ids=["a"], user_id="u"), dict[str, str])
+    assert_type(create_limit_header_from_ids(limit_ids=["a"]), dict[str, str])
+
+
+def metering(client: Payi, async_client: AsyncPayi) -> None:
+    handle = payi_instrument()
+    assert_type(handle, Instrumentation)
+    payi_instrument(client, instruments={"system.openai"}, config={"limit_ids": ["a"], "threads": "inherit"})
+    payi_instrument(async_client, log_prompt_and_response=None)
+    payi_instrument([client, async_client])
+    assert_type(handle.flush(), bool)
+    assert_type(handle.shutdown(timeout=1.0), bool)
+    with metered(config={"user_id": "u"}) as meter:
+        assert_type(meter, MemoryMeter)
+        assert_type([event.attribution.user_id for event in meter.events], list[str | None])
