@@ -136,7 +136,7 @@ def _parsed() -> list[Any]:
     return [ChatCompletionChunk.model_validate({**head, "choices": delta, "usage": None}) for _ in range(_CHUNKS)]
 
 
-def _sync_stream(metered: bool) -> float:  # noqa: FBT001
+def _sync_stream(metered: bool) -> float:
     """Return seconds per chunk of a stream whose chunks are parsed already, so that the SDK's own cost hides nothing."""
     client = _sync_client()
     chunks = _parsed()
@@ -158,7 +158,7 @@ def _sync_stream(metered: bool) -> float:  # noqa: FBT001
     return (time.perf_counter() - begin) / _TIMED
 
 
-def _async_stream(metered: bool) -> float:  # noqa: FBT001
+def _async_stream(metered: bool) -> float:
     """Return seconds per chunk, as the sync twin does."""
     import asyncio
 

@@ -14,9 +14,7 @@ Names are loaded when they are first used, so that importing the decorators cost
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from payi_instrument.client.client import AsyncPayi as AsyncClient
     from payi_instrument.client.client import AsyncPayi as AsyncPayi
-    from payi_instrument.client.client import Payi as Client
     from payi_instrument.client.client import Payi as Payi
     from payi_instrument.context import create_headers as create_headers
     from payi_instrument.context import create_limit_header_from_ids as create_limit_header_from_ids
@@ -45,6 +43,9 @@ if TYPE_CHECKING:
     from payi_instrument.wire.headers import PayiHeaderNames as PayiHeaderNames
     from payi_instrument.wire.headers import PayiPropertyNames as PayiPropertyNames
     from payi_instrument.wire.headers import PayiResourceScopes as PayiResourceScopes
+
+    Client = Payi
+    AsyncClient = AsyncPayi
 
 __version__ = "0.1.0"
 
@@ -76,7 +77,7 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 _ALIASES = {"Client": "Payi", "AsyncClient": "AsyncPayi"}
 
-__all__ = sorted([*_HOME_OF, *_ALIASES, "__version__"])  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [*sorted([*_HOME_OF, *_ALIASES]), "__version__"]  # noqa: PLE0604  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> object:

@@ -199,7 +199,7 @@ class Call:
 
     def finish_stream(self, answer: Any = None) -> UsageEvent | None:
         """End a stream, read to its end or not: what was not reported is estimated."""
-        return self._succeed(_read_stream, self.reader, answer)
+        return self._succeed(_read_chunks, self, answer)
 
     def fail(self, error: BaseException) -> UsageEvent | None:
         """End with an exception; what a stream had used by then counts."""
@@ -207,7 +207,7 @@ class Call:
             return None
         usage = Usage()
         if self._reader is not None:
-            usage = self._read(_read_stream, self._reader)
+            usage = self._read(_read_chunks, self)
         failure = None
         properties = {PayiPropertyNames.failure: type(error).__name__}
         with _READ:
@@ -255,7 +255,7 @@ class Call:
         """Return a whole answer as text; a stream's is its chunks."""
         if isinstance(source, bytes):
             return source.decode(errors="replace")
-        return self.provider.log_answer(source) if source is not self._reader else None
+        return self.provider.log_answer(source) if source is not self else None
 
     def _read(self, read: Callable[[CallFacts, Any], Usage], source: Any) -> Usage:
         """Read a usage; an answer that can't be read makes an event without units that says so, never no event."""
@@ -307,7 +307,7 @@ class Call:
         redact = self._settings.redact
         if redact is None:
             return event
-        kept: dict[str, object] = dict.fromkeys(_TEXTS)
+        kept: Mapping[str, object] = dict.fromkeys(_TEXTS)
         with _REDACT:
             seen = redact({name: getattr(event, name) for name in _TEXTS})
             kept = {name: seen.get(name) for name in _TEXTS}
@@ -326,8 +326,8 @@ _TEXTS = (
 """The members of an event that `redact` is shown and may change."""
 
 
-def _read_stream(_facts: CallFacts, reader: StreamReader) -> Usage:
-    return reader.usage()
+def _read_chunks(_facts: CallFacts, call: Call) -> Usage:
+    return call.reader.usage()
 
 
 def _shown(headers: Mapping[str, str]) -> dict[str, str] | None:

@@ -73,7 +73,7 @@ class track_context:  # noqa: N801  # the published name
 
     __slots__ = ("_opener",)
 
-    def __init__(  # noqa: PLR0913  # the parameters of section 4.1
+    def __init__(  # the parameters of section 4.1
         self,
         *,
         limit_ids: LimitIds | None = None,
@@ -178,7 +178,7 @@ def carry(function: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
-def create_headers(  # noqa: PLR0913  # the parameters of section 10
+def create_headers(  # the parameters of section 10
     *,
     limit_ids: list[str] | None = None,
     user_id: str | None = None,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from payi_instrument.delivery.meter import Meter
 
 _ASK = Guard("read limits before a call")
+_REPORT = Guard("report a refused call")
 _DOWN_FOR_S = 5.0
 """How long a meter that could not be reached is not asked again."""
 _NO_LIMIT = LimitResult()
@@ -40,7 +41,8 @@ class BlockGate:
         self._budget = config.gate_budget_ms / 1000
         self._ttl = config.block_state_ttl
         self._blocks_when_down = config.on_meter_down == "block"
-        self._down_until = float("-inf")
+        self._is_down = False
+        self._asks_from = float("-inf")
         self._refresher = Worker("payi-gate")
 
     def check(self, call: Call) -> None:
@@ -51,10 +53,11 @@ class BlockGate:
         if asked_for := self._to_ask(limit_ids):
             self._ask(asked_for)
         if blocking := self._blocking(limit_ids):
-            event = call.refuse(blocking)
-            result = self._delivery.deliver(event) if event is not None else None
-            if result is not None:
-                call.settled(result)
+            result = None
+            with _REPORT:
+                if (event := call.refuse(blocking)) is not None:
+                    result = self._delivery.deliver(event)
+                    call.settled(result)
             raise LimitBlockedError(blocking, result)
 
     async def acheck(self, call: Call) -> None:
@@ -65,17 +68,18 @@ class BlockGate:
         if asked_for := self._to_ask(limit_ids):
             await self._aask(asked_for)
         if blocking := self._blocking(limit_ids):
-            event = call.refuse(blocking)
-            result = await self._delivery.adeliver(event) if event is not None else None
-            if result is not None:
-                call.settled(result)
+            result = None
+            with _REPORT:
+                if (event := call.refuse(blocking)) is not None:
+                    result = await self._delivery.adeliver(event)
+                    call.settled(result)
             raise LimitBlockedError(blocking, result)
 
     def _to_ask(self, limit_ids: Iterable[str]) -> list[str]:
         """Return the limits that have to be asked for before this call may go; a limit's type never changes."""
         if self._meter.embedded:
             return [limit_id for limit_id in limit_ids if not self._known.only_tracks(limit_id)]
-        if time.monotonic() < self._down_until:
+        if time.monotonic() < self._asks_from:
             return []
         aged = [limit_id for limit_id in limit_ids if self._known.age(limit_id) > self._ttl]
         fresh = [limit_id for limit_id in aged if self._known.standing(limit_id) is None]
@@ -88,7 +92,7 @@ class BlockGate:
         with _ASK:
             try:
                 self._learn(limit_ids, self._meter.limit_states(limit_ids, self._budget), asked)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  # a meter that can't be asked stops no call
                 self._not_reached(error)
 
     async def _aask(self, limit_ids: list[str]) -> None:
@@ -96,21 +100,23 @@ class BlockGate:
         with _ASK:
             try:
                 self._learn(limit_ids, await self._meter.alimit_states(limit_ids, self._budget), asked)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  # a meter that can't be asked stops no call
                 self._not_reached(error)
 
     def _learn(self, limit_ids: list[str], found: Mapping[str, LimitResult], asked: float) -> None:
         """Take the meter's answer; a limit that it does not know, or no longer, stops nothing."""
+        self._is_down = False
         self._known.learn({limit_id: found.get(limit_id) or _NO_LIMIT for limit_id in limit_ids}, asked)
 
     def _not_reached(self, error: Exception) -> None:
-        self._down_until = time.monotonic() + _DOWN_FOR_S
+        self._is_down = True
+        self._asks_from = time.monotonic() + _DOWN_FOR_S
         what = "known block limits stop calls" if self._blocks_when_down else "limits count as allow"
         logger.warning("payi: limits can't be read (%s); %s until they can", type(error).__name__, what)
 
     def _blocking(self, limit_ids: Iterable[str]) -> list[str]:
         """Return the limits that stop the call."""
-        down = self._blocks_when_down and time.monotonic() < self._down_until
+        down = self._is_down and self._blocks_when_down
         blocking: list[str] = []
         for limit_id in limit_ids:
             standing = None if self._known.only_tracks(limit_id) else self._known.standing(limit_id)

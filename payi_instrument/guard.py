@@ -49,7 +49,7 @@ def forward_to(target: logging.Logger | None) -> None:
 
 def raise_errors(mode: bool, /) -> None:  # noqa: FBT001  # the mode is the whole message
     """Choose what a :class:`Guard` does with an error: raise it (tests) or log and swallow it (production)."""
-    global _raising  # noqa: PLW0603  # one process, one mode
+    global _raising  # one process, one mode
     _raising = mode
 
 

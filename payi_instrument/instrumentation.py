@@ -6,7 +6,6 @@ Source: instrumentation-semantics sections 2 and 8, decisions 12 to 14 and 17.
 from __future__ import annotations
 
 import atexit
-import logging
 import sys
 import threading
 import time
@@ -27,6 +26,8 @@ from payi_instrument.otel import OpenTelemetry
 from payi_instrument.wrappers import Installation, Runtime
 
 if TYPE_CHECKING:
+    import logging
+
     from payi_instrument.delivery.meter import AsyncTransport, Transport
     from payi_instrument.providers._base import Provider
 
@@ -62,7 +63,7 @@ class Instrumentation:
 
     def uninstrument(self) -> None:
         """Put every function back and drop the global values; the client stays open, and `payi_instrument` may follow."""
-        global _active  # noqa: PLW0603  # one process, one instrumentation
+        global _active  # one process, one instrumentation
         with _switching:
             self._installation.undo()
             if _active is self:
@@ -80,7 +81,7 @@ _active: Instrumentation | None = None
 _switching = threading.RLock()
 
 
-def payi_instrument(  # noqa: PLR0913
+def payi_instrument(
     payi: Clients | None = None,
     *,
     instruments: Iterable[str] | None = None,
@@ -95,7 +96,7 @@ def payi_instrument(  # noqa: PLR0913
     `log_prompt_and_response`. `config` takes the keys of the documentation's table. A second call returns the first one's
     handle and changes nothing. Raises `ValueError` or `TypeError` naming what is wrong, `PayiError` without a meter.
     """
-    global _active  # noqa: PLW0603  # one process, one instrumentation
+    global _active  # one process, one instrumentation
     caller = sys._getframe(1)  # noqa: SLF001  # its file names the default use case
     settings = instrument_config(config, log_prompt_and_response=log_prompt_and_response, caller=caller)
     with _switching:
@@ -207,7 +208,8 @@ def _chosen(instruments: Iterable[str] | None) -> list[Provider]:
 
 
 def _names(instruments: Iterable[str]) -> set[str]:
-    names = list(instruments) if isinstance(instruments, Iterable) and not isinstance(instruments, str) else [None]
+    given = cast("object", instruments)
+    names = list(cast("Iterable[object]", given)) if isinstance(given, Iterable) and not isinstance(given, str) else [None]
     if not all(isinstance(name, str) for name in names):
         msg = f"instruments: {instruments!r} is a {type(instruments).__name__}, expected a set of category names"
         raise TypeError(msg)

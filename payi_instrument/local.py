@@ -124,7 +124,7 @@ _opening = threading.Lock()
 
 
 def _after_fork_in_child() -> None:
-    global _opening  # noqa: PLW0603  # a thread of the parent may hold the old one
+    global _opening  # a thread of the parent may hold the old one
     _opening = threading.Lock()
 
 

@@ -30,8 +30,8 @@ LimitIds = list[str] | tuple[str, ...] | set[str] | frozenset[str]
 class UseCase:
     """Hold what is declared of a use case; a `name` of "" cuts, an `id` of "" means the name without an id.
 
-    `settled` says that it began inside another one, so that what stands further out does not count. `before` is what was
-    declared outside the scope that named it, which counts only where the same name is in effect further out.
+    `settled` says that it began inside another one, so that what stands further out does not count. `before` is what
+    was declared outside the scope that named it, which counts only where that name is in effect further out.
     """
 
     name: str | None = None
@@ -331,7 +331,7 @@ def forget_result() -> None:
     _last.set(None)
 
 
-def declared(  # noqa: PLR0913  # the parameters of section 4.1
+def declared(  # the parameters of section 4.1
     *,
     limit_ids: LimitIds | None = None,
     use_case_name: str | None = None,
@@ -421,8 +421,11 @@ def _checked_properties(name: str, properties: Mapping[str, object] | None) -> P
         raise TypeError(msg)
     checked: dict[str, str | None] = {}
     for key, value in properties.items():
-        if not isinstance(cast("object", key), str) or not (value is None or isinstance(value, (str, int, float, bool))):
+        if not isinstance(cast("object", key), str) or not isinstance(value, _SCALARS):
             msg = f"{name}[{key!r}]: {value!r} is a {type(value).__name__}, expected str keys with str values or None"
             raise TypeError(msg)
         checked[key] = value if value is None or isinstance(value, str) else str(value)
     return checked or _Cut()
+
+
+_SCALARS = (str, int, float, bool, type(None))

@@ -28,7 +28,7 @@ _END = Guard("end a stream")
 
 def attach(answer: object, result: object) -> None:
     """Put a result on an answer without changing it: beside a model's fields, as a plain attribute elsewhere."""
-    try:
+    try:  # noqa: SIM105  # suppress() costs more than the rest of it
         object.__setattr__(answer, "xproxy_result", result)
     except (AttributeError, TypeError):  # a type without room for it: get_context()["last_result"] has the result
         pass
@@ -132,7 +132,7 @@ class _Stand:
     def __init__(self, inner: Any, ending: Ending) -> None:
         self._inner = inner
         self._ending = ending
-        self._see = self._see_first
+        self._see: Callable[[Any], bool] = self._see_first
         self._next = inner.__next__ if hasattr(inner, "__next__") else inner.__anext__
 
     def _see_first(self, chunk: Any) -> bool:
@@ -345,7 +345,7 @@ def _tapped(read: Callable[..., Iterator[bytes]], tap: _Tap, ending: Ending) -> 
     return iter_bytes
 
 
-def _tapped_async(
+def _tapped_async(  # noqa: C901  # an async generator can't delegate to another
     read: Callable[..., AsyncGenerator[bytes]], tap: _Tap, ending: Ending
 ) -> Callable[..., AsyncIterator[bytes]]:
     async def aiter_bytes(chunk_size: int | None = None) -> AsyncIterator[bytes]:

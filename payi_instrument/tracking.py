@@ -64,15 +64,15 @@ def track(function: F | None = None, /, **values: Any) -> F | Callable[[F], F]:
 
 def _decorate(function: F, opener: Opener) -> F:
     if isinstance(function, (classmethod, staticmethod)):
-        inner = _decorate(function.__func__, opener)
-        return cast("F", type(function)(inner))
+        bound = cast("classmethod[Any, ..., Any] | staticmethod[..., Any]", function)
+        return cast("F", type(bound)(_decorate(cast("Callable[..., Any]", bound.__func__), opener)))
     if isinstance(function, type):
         own = next((vars(base)["__call__"] for base in function.__mro__ if "__call__" in vars(base)), None)
         if own is None:
             msg = f"track: class {function.__name__} defines no __call__; decorate its methods instead"
             raise TypeError(msg)
         function.__call__ = _decorate(own, opener)  # type: ignore[method-assign]
-        return function
+        return cast("F", function)
     if not callable(function):
         msg = f"track: {function!r} is a {type(function).__name__}, expected a function"
         raise TypeError(msg)

@@ -106,8 +106,7 @@ def standin(_provider: StandIn) -> Iterator[StandIn]:
 
 
 @pytest.fixture(scope="session")
-def sdk(_provider: StandIn) -> Iterator[OpenAI]:
-    """The SDK, its client made before anything is instrumented."""
+def _client(_provider: StandIn) -> Iterator[OpenAI]:
     import openai
 
     with openai.OpenAI(base_url=_provider.url, api_key="sk-secret", max_retries=0) as client:
@@ -115,13 +114,17 @@ def sdk(_provider: StandIn) -> Iterator[OpenAI]:
 
 
 @pytest.fixture
-async def asdk(_provider: StandIn) -> AsyncIterator[AsyncOpenAI]:
+def sdk(_client: OpenAI, standin: StandIn) -> OpenAI:
+    """The SDK, its client made before anything is instrumented."""
+    return _client
+
+
+@pytest.fixture
+async def asdk(standin: StandIn) -> AsyncIterator[AsyncOpenAI]:
     """The SDK for `await`."""
     import httpx2
     import openai
 
     http = httpx2.AsyncClient(verify=False)
-    async with openai.AsyncOpenAI(
-        base_url=_provider.url, api_key="sk-secret", max_retries=0, http_client=http
-    ) as client:
+    async with openai.AsyncOpenAI(base_url=standin.url, api_key="sk-secret", max_retries=0, http_client=http) as client:
         yield client

@@ -11,7 +11,7 @@ from contextlib import aclosing, contextmanager
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from payi_instrument import get_context, track, track_context
@@ -110,6 +110,7 @@ async def adrive(steps: list[str], generator: AsyncGenerator[object, object]) ->
     return seen
 
 
+@settings(deadline=None)
 @given(steps=STEPS)
 def test_c17_a_tracked_generator_answers_as_the_undecorated_one(steps: list[str]) -> None:
     plain_log: list[object] = []
@@ -119,6 +120,7 @@ def test_c17_a_tracked_generator_answers_as_the_undecorated_one(steps: list[str]
     assert log == [(what, "u1") for what, _ in plain_log]  # type: ignore[misc]
 
 
+@settings(deadline=None)
 @given(steps=STEPS)
 def test_c17_a_tracked_async_generator_answers_as_the_undecorated_one(steps: list[str]) -> None:
     async def compare() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from payi_instrument import PayiHeaderNames, create_headers, create_limit_header_from_ids
@@ -79,6 +79,7 @@ def headers_in_any_case(draw: st.DrawFn) -> dict[str, str]:
     return {draw(change)(name): draw(HEADER_VALUES[name]) for name in sorted(names)}
 
 
+@settings(deadline=None, max_examples=200)
 @given(effective=EFFECTIVE, headers=headers_in_any_case())
 def test_headers_of_one_call_replace_the_values_in_effect(effective: Attribution, headers: dict[str, str]) -> None:
     given_ = {name.lower(): value for name, value in headers.items()}

@@ -5,11 +5,13 @@ Source: client.md section 2.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import Enum
-from typing import Any, Final, Literal, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, TypeVar
 
 from payi_instrument.wire.message import Operation, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 T = TypeVar("T")
 
@@ -42,7 +44,7 @@ def given(**arguments: Any) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if value is not UNSET}
 
 
-def build(  # noqa: PLR0913  # the parts of a request
+def build(  # the parts of a request
     operation: Operation[T],
     options: Options,
     *,
@@ -56,12 +58,17 @@ def build(  # noqa: PLR0913  # the parts of a request
         if not isinstance(value, str) or not value or value in {".", ".."}:  # pyright: ignore[reportUnnecessaryIsInstance]
             msg = f"{name}: {value!r} can't be part of a path, expected a non-empty str"
             raise ValueError(msg)
-    extra_body = options.get("extra_body")
+    extra = options.get("extra_body")
+    asked: dict[str, object] = {**(query or {}), **(options.get("extra_query") or {})}
     return Request(
         operation,
         path=path or {},
-        query={name: value for name, value in {**(query or {}), **(options.get("extra_query") or {})}.items() if value is not None},
+        query={name: value for name, value in asked.items() if value is not None},
         headers={**(headers or {}), **(options.get("extra_headers") or {})},
-        body={**(body or {}), **extra_body} if extra_body else body,
+        body=_merged(body, extra) if extra else body,
         timeout=options.get("timeout"),
     )
+
+
+def _merged(body: dict[str, Any] | None, extra: Mapping[str, object]) -> dict[str, Any]:
+    return {**(body or {}), **extra}

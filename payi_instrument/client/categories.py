@@ -28,10 +28,10 @@ def _create(
     *,
     category: str,
     units: Mapping[str, UnitPrice],
-    max_input_units: int | None | Unset = UNSET,
-    max_output_units: int | None | Unset = UNSET,
-    max_total_units: int | None | Unset = UNSET,
-    start_timestamp: datetime | str | None | Unset = UNSET,
+    max_input_units: int | Unset | None = UNSET,
+    max_output_units: int | Unset | None = UNSET,
+    max_total_units: int | Unset | None = UNSET,
+    start_timestamp: datetime | str | Unset | None = UNSET,
     **options: Unpack[Options],
 ) -> Request[CategoryResourceResponse]:
     """Add a version of a custom resource, valid from `start_timestamp` (now unless given) until the next one's start.

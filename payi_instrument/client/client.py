@@ -78,7 +78,7 @@ class Payi:
     def over(cls, transport: LocalTransport) -> Self:
         """Return a client of a meter that another client opened already."""
         client = cls.__new__(cls)
-        client._use(transport, "sqlite://", None)
+        client._use(transport, "sqlite://", None)  # noqa: SLF001  # its own class
         return client
 
     def _use(self, transport: HttpTransport | LocalTransport, base_url: str, api_key: str | None) -> None:
@@ -142,7 +142,7 @@ class AsyncPayi:
     def over(cls, transport: LocalTransport) -> Self:
         """Return a client of a meter that another client opened already."""
         client = cls.__new__(cls)
-        client._use(transport, "sqlite://", None)
+        client._use(transport, "sqlite://", None)  # noqa: SLF001  # its own class
         return client
 
     def _use(self, transport: AsyncHttpTransport | LocalTransport, base_url: str, api_key: str | None) -> None:

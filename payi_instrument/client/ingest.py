@@ -45,29 +45,29 @@ class FunctionCall(TypedDict, total=False):
     arguments: str | None
 
 
-def _units(  # noqa: PLR0913  # the published parameters
+def _units(  # the published parameters
     *,
     category: str,
     units: Mapping[str, UnitCounts],
     resource: Text = UNSET,
     end_to_end_latency_ms: Count = UNSET,
-    event_timestamp: datetime | str | None | Unset = UNSET,
+    event_timestamp: datetime | str | Unset | None = UNSET,
     http_status_code: Count = UNSET,
-    properties: Mapping[str, object] | None | Unset = UNSET,
-    provider_request_headers: Iterable[HeaderPair] | None | Unset = UNSET,
+    properties: Mapping[str, object] | Unset | None = UNSET,
+    provider_request_headers: Iterable[HeaderPair] | Unset | None = UNSET,
     provider_request_json: Text = UNSET,
     provider_request_reasoning_json: Text = UNSET,
-    provider_response_function_calls: Iterable[FunctionCall] | None | Unset = UNSET,
-    provider_response_headers: Iterable[HeaderPair] | None | Unset = UNSET,
+    provider_response_function_calls: Iterable[FunctionCall] | Unset | None = UNSET,
+    provider_response_headers: Iterable[HeaderPair] | Unset | None = UNSET,
     provider_response_id: Text = UNSET,
-    provider_response_json: str | list[str] | None | Unset = UNSET,
+    provider_response_json: str | list[str] | Unset | None = UNSET,
     provider_uri: Text = UNSET,
     time_to_first_completion_token_ms: Count = UNSET,
     time_to_first_token_ms: Count = UNSET,
-    use_case_properties: Mapping[str, str | None] | None | Unset = UNSET,
-    limit_ids: list[str] | None | Unset = UNSET,
-    disable_logging: bool | None | Unset = UNSET,
-    request_tags: list[str] | None | Unset = UNSET,
+    use_case_properties: Mapping[str, str | None] | Unset | None = UNSET,
+    limit_ids: list[str] | Unset | None = UNSET,
+    disable_logging: bool | Unset | None = UNSET,
+    request_tags: list[str] | Unset | None = UNSET,
     use_case_id: Text = UNSET,
     use_case_name: Text = UNSET,
     use_case_step: Text = UNSET,
@@ -137,11 +137,11 @@ def distinct_ids(limit_ids: list[str]) -> list[str]:
     return list(dict.fromkeys(limit_id.strip() for limit_id in limit_ids if limit_id.strip()))
 
 
-def _text(value: int | None | Unset) -> str | None:
+def _text(value: int | Unset | None) -> str | None:
     return None if value is None or value is UNSET else str(value)
 
 
-def _stringly(properties: Mapping[str, object] | None | Unset) -> dict[str, str | None] | None | Unset:
+def _stringly(properties: Mapping[str, object] | Unset | None) -> dict[str, str | None] | Unset | None:
     if properties is None or properties is UNSET:
         return properties
     if not isinstance(cast("object", properties), Mapping):  # callers without a checker

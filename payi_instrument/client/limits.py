@@ -20,10 +20,10 @@ def _create(
     *,
     limit_name: str,
     max: float,  # noqa: A002  # the published name
-    limit_id: str | None | Unset = UNSET,
+    limit_id: str | Unset | None = UNSET,
     limit_type: Literal["allow", "block"] | Unset = UNSET,
-    properties: Mapping[str, str | None] | None | Unset = UNSET,
-    threshold: float | None | Unset = UNSET,
+    properties: Mapping[str, str | None] | Unset | None = UNSET,
+    threshold: float | Unset | None = UNSET,
     **options: Unpack[Options],
 ) -> Request[LimitResponse]:
     """Create a limit, or return the one that is the same in everything.
@@ -52,8 +52,8 @@ def _retrieve(limit_id: str, **options: Unpack[Options]) -> Request[LimitRespons
 def _update(
     limit_id: str,
     *,
-    limit_name: str | None | Unset = UNSET,
-    max: float | None | Unset = UNSET,  # noqa: A002  # the published name
+    limit_name: str | Unset | None = UNSET,
+    max: float | Unset | None = UNSET,  # noqa: A002  # the published name
     **options: Unpack[Options],
 ) -> Request[LimitResponse]:
     """Change name or `max` (USD, not below what is spent) of a limit; what is absent or None stays.

@@ -118,8 +118,8 @@ def answer_of(request: Request[T], reply: Reply) -> T:
         body = reply.body.to_dict() if isinstance(reply.body, Model) else reply.body
         raise status_error(reply.status, body)
     expected = request.operation.answer
-    if isinstance(expected, type) and isinstance(reply.body, expected):
-        return reply.body
+    if isinstance(expected, type) and isinstance(reply.body, expected):  # pyright: ignore[reportUnnecessaryIsInstance]  # list[X]
+        return reply.body  # pyright: ignore[reportReturnType]
     try:
         return _adapter(request.operation).validate_python(reply.body)
     except ValueError as error:

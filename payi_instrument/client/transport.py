@@ -20,9 +20,7 @@ from payi_instrument.wire.headers import IDEMPOTENCY_KEY, PayiHeaderNames
 from payi_instrument.wire.message import Reply, Request
 from payi_instrument.wire.operations import RETRIEVE_LIMIT
 
-if TYPE_CHECKING:
-    import httpx as http
-elif http_library() == "httpx":
+if TYPE_CHECKING or http_library() == "httpx":
     import httpx as http
 else:
     try:
@@ -150,7 +148,11 @@ class AsyncHttpTransport(_Wire):
         """Send events one by one and return a result for each."""
         return [result_of(await self.asend(event_request(event))) for event in events]
 
-    async def alimit_states(self, limit_ids: Sequence[str], timeout: float | None = None) -> Mapping[str, LimitResult]:
+    async def alimit_states(  # the timeout is the request's
+        self,
+        limit_ids: Sequence[str],
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> Mapping[str, LimitResult]:
         """Ask for limits one by one, `timeout` in seconds for each; unknown ids are left out."""
         states: dict[str, LimitResult] = {}
         for limit_id in limit_ids:

@@ -92,6 +92,7 @@ class InlineDelivery:
     def _undelivered(self, event: UsageEvent, error: Exception) -> XproxyResult:
         """Return the result of an event that is not with the meter: queued when a retry may help."""
         queued = _may_pass(error)
+        limits = self._known.stale(event.attribution.limit_ids)  # as known now: what is queued may be delivered at once
         if queued:
             self._backlog.put(event)
             self._note_failure(error)
@@ -100,11 +101,7 @@ class InlineDelivery:
             code = (error.code if isinstance(error, APIStatusError) else None) or "unknown_error"
             self._note_refusal(event, code, type(error).__name__)
         message = f"{type(error).__name__}: the event {'waits for the meter' if queued else 'was refused'}"
-        return XproxyResult(
-            limits=self._known.stale(event.attribution.limit_ids),
-            queued=queued,
-            error=XproxyError(code=code, message=message),
-        )
+        return XproxyResult(limits=limits, queued=queued, error=XproxyError(code=code, message=message))
 
     def _retry(self, event: UsageEvent) -> bool:
         """Deliver an event of the backlog; False when it has to wait."""

@@ -85,9 +85,9 @@ class KnownLimits:
         late: list[tuple[str, str | None, str]] = []
         with self._lock:
             for limit_id, standing in result.limits.items():
-                if self._take(limit_id, result.limits, asked) and (change := self._change(limit_id, standing)):
-                    if self._worker is not None and self._worker.submit(self._tell, *change, result) is None:
-                        late.append(change)
+                change = self._change(limit_id, standing) if self._take(limit_id, result.limits, asked) else None
+                if change and self._worker is not None and self._worker.submit(self._tell, *change, result) is None:
+                    late.append(change)
         for change in late:  # the interpreter ends, and its threads with it
             self._tell(*change, result)
 

@@ -5,7 +5,7 @@ Source: wire-api sections 1.3, 3.1 and 3.2.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import unquote
 
 from pydantic import ValidationError
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from payi_instrument.wire.message import Request
+
+BodyT = TypeVar("BodyT", bound=IngestRequest)
 
 _MAX_EVENT_ID = 64
 
@@ -80,7 +82,7 @@ def bulk_event(item: object) -> UsageEvent:
     return event
 
 
-def _body(model: type[Any], value: object) -> Any:
+def _body(model: type[BodyT], value: object) -> BodyT:
     try:
         return model.model_validate(value)
     except ValidationError as error:

@@ -49,10 +49,14 @@ def plain_amount(value: Decimal, whole_digits: int, places: int) -> Decimal | No
     return Decimal(f"{shortest:f}") if isinstance(exponent, int) and exponent >= -places else None
 
 
+UNSTORABLE = "unstorable: the event held half a character or a number past 32 bits"
+"""Warning of an event that had to be changed before it could be stored."""
+
+
 def storable(event: UsageEvent) -> UsageEvent:
     """Return an event without what no database takes: half characters become `?`, numbers past 32 bits are dropped."""
     attribution = replace(event.attribution, **_storable(event.attribution))
-    warnings = (*event.warnings, "unstorable: the event held half a character or a number past 32 bits")
+    warnings = (*event.warnings, UNSTORABLE)
     return replace(event, **{**_storable(event), "attribution": attribution, "warnings": warnings})
 
 

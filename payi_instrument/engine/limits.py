@@ -63,7 +63,7 @@ def book(limit: LimitRow, cost_input: Decimal, cost_output: Decimal, state: str)
 
 def check_name(name: str, code: str = _CREATE) -> str:
     """Return a limit name if it is 1 to 256 characters after trimming; raise `ContractError` with `code` otherwise."""
-    if not 1 <= len(name.strip()) or len(name) > _MAX_NAME:
+    if not len(name.strip()) >= 1 or len(name) > _MAX_NAME:
         raise ContractError(code, f"limit_name: {name[:40]!r} has {len(name)} characters, expected 1 to {_MAX_NAME}")
     return name
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pydantic_core import to_json
 
 from payi_instrument.engine import limits as rules
-from payi_instrument.engine.ledger import EventRow, LimitRow, storable, to_micros
+from payi_instrument.engine.ledger import UNSTORABLE, EventRow, LimitRow, storable, to_micros
 from payi_instrument.engine.pricing import EXACT, Cost, ResourceVersion, price, with_context
 from payi_instrument.engine.results import Booked, Standing
 from payi_instrument.errors import APIConnectionError
@@ -83,10 +83,9 @@ class Meter:
         """Answer an event that can't be stored as it is; one of an instrumented call is repaired (decision 8)."""
         if not isinstance(error, (UnicodeEncodeError, OverflowError)):
             return ContractError("unexpected_error", f"{type(error).__name__}: {error}")
-        repaired = storable(item.event)
-        if repaired == item.event or not item.event.record_unpriced:
+        if not item.event.record_unpriced or UNSTORABLE in item.event.warnings:
             return ContractError("request_processing_error", f"event: {error}")
-        return self._ingest([Ingest(item.application, repaired)])[0]
+        return self.ingest([Ingest(item.application, storable(item.event))])[0]
 
     def _ingest(self, batch: list[Ingest]) -> list[Outcome]:
         now = datetime.now(UTC)

@@ -36,6 +36,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 class Call:
     """Hold what a handler works on: the application, the ledger's cold side, and the checked request."""
 
+    operation: str
     application: str
     store: CoreStore
     path: Mapping[str, str]
@@ -61,17 +62,19 @@ def answer(request: Request[Any], application: str, store: CoreStore) -> Reply:
     """Answer one operation; a refusal is a reply with the error envelope."""
     operation = request.operation
     try:
-        handler = _HANDLERS.get(operation.name)
-        if handler is None:
-            raise ContractError("not_implemented", f"{operation.name}: this meter does not answer it yet")
+        handler = _HANDLERS.get(operation.name, _not_answered)
         query = checked(operation.query, dict(request.query), operation) if operation.query is not None else None
         body = checked(operation.body, request.body, operation) if operation.body is not None else None
-        return handler(Call(application, store, request.path, query, body))
+        return handler(Call(operation.name, application, store, request.path, query, body))
     except ContractError as error:
         return Reply(error.status, envelope(error))
     except UnicodeEncodeError as error:
         refusal = ContractError("request_processing_error", f"{error.object[:40]!r} holds half a character ({error.reason})")
         return Reply(refusal.status, envelope(refusal))
+
+
+def _not_answered(call: Call) -> Reply:
+    raise ContractError("not_implemented", f"{call.operation}: this meter does not answer it yet")
 
 
 def checked(model: type[ModelT], value: object, operation: Operation[Any]) -> ModelT:
@@ -88,8 +91,13 @@ def _code(operation: Operation[Any], problems: list[Any]) -> str:
     """Choose the code of a validation failure: the operation's own where it has one (wire-api section 1.5)."""
     if all(item["type"] == "missing" for item in problems) and operation is table.INGEST:
         return "required_field_missing"
-    own = {table.CREATE_LIMIT.name: "create_limit_validation_failed", table.UPDATE_LIMIT.name: "update_limit_validation_failed"}
-    return own.get(operation.name, "request_processing_error")
+    return _OWN_CODES.get(operation.name, "request_processing_error")
+
+
+_OWN_CODES = {
+    table.CREATE_LIMIT.name: "create_limit_validation_failed",
+    table.UPDATE_LIMIT.name: "update_limit_validation_failed",
+}
 
 
 def _id() -> str:
@@ -100,7 +108,7 @@ def _id() -> str:
 def create_limit(call: Call) -> Reply:
     """Create a limit, or return the one that is the same already (limits-semantics section 2)."""
     body: limits.CreateLimit = call.body
-    wanted = {
+    wanted: dict[str, Any] = {
         "limit_name": rules.check_name(body.limit_name),
         "max": rules.check_max(body.max),
         "limit_type": body.limit_type or "allow",
@@ -123,7 +131,7 @@ def create_limit(call: Call) -> Reply:
                 raise ContractError("limit_name_already_exist", message)
             return Reply(200, _limit_response(existing))
         now = datetime.now(UTC)
-        new = {
+        new: dict[str, Any] = {
             "properties": {},
             **wanted,
             "application": call.application,
@@ -245,7 +253,7 @@ def _same_version(
         at = next((version for version in versions if version.start_timestamp == new.start_timestamp), None)
         if at is not None and at.content() != new.content():
             start = from_micros(new.start_timestamp).isoformat()
-            raise ContractError("resource_already_exists", f"start_timestamp: a version with other content starts at {start}")
+            raise ContractError("resource_already_exists", f"start_timestamp: another version starts at {start}")
         return at
     valid = [version for version in versions if version.start_timestamp <= new.start_timestamp]
     return valid[-1] if valid and valid[-1].content() == new.content() else None

@@ -28,6 +28,7 @@ from sqlalchemy.types import TypeEngine
 
 from payi_instrument.engine.ledger import from_micros, to_micros
 
+
 class Money(TypeDecorator[Decimal]):
     """Keep a decimal exactly."""
 
@@ -103,7 +104,7 @@ events = Table(
     Index("events_by_response", "application", "category", "provider_response_id"),
     sqlite_strict=True,
 )
-"""`limits` holds how each limit stood after the event, `notes` warnings and unknown units, `detail` what is only read back."""
+"""`limits` says how each limit stood after the event, `notes` warnings and unknown units, `detail` is only read back."""
 
 limits = Table(
     "limits",

@@ -7,7 +7,7 @@ databases' own store files.
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import Connection, Engine, StaticPool, and_, create_engine, delete, event, insert, or_, select, update
@@ -21,11 +21,11 @@ from payi_instrument.engine.resources import CustomVersion
 from payi_instrument.errors import APIConnectionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Mapping
     from datetime import datetime
     from threading import Lock
 
-    from sqlalchemy import Dialect, Row
+    from sqlalchemy import Dialect, ExceptionContext, Row
 
 _LIMITS = schema.limits.c
 _VERSIONS = schema.resource_versions.c
@@ -54,16 +54,26 @@ class CoreStore:
         self._engine: tuple[object, Engine] | None = None
 
     @contextmanager
-    def transaction(self) -> Iterator[Ledger]:
+    def transaction(self) -> Generator[Ledger]:
         """Hold the store's lock and a write transaction until the block ends.
 
         Raises `APIConnectionError` when the database fails; nothing is stored then.
         """
         try:
-            with self._store.lock, self._current_engine().begin() as connection:
+            with self._store.lock, self._rolled_back_on_error(), self._current_engine().begin() as connection:
                 yield Ledger(connection)
         except DBAPIError as error:
             raise APIConnectionError(f"the ledger can't be used: {error.orig}") from error.orig
+
+    @contextmanager
+    def _rolled_back_on_error(self) -> Generator[None]:
+        """Leave no transaction open: Ctrl-C during BEGIN is raised when the database has begun and SQLAlchemy has not."""
+        try:
+            yield
+        except BaseException:
+            with suppress(Exception):  # what went wrong before is the news
+                self._store.connection.rollback()
+            raise
 
     def _current_engine(self) -> Engine:
         connection = self._store.connection
@@ -72,12 +82,18 @@ class CoreStore:
                 "sqlite://", creator=lambda: connection, poolclass=StaticPool, pool_reset_on_return=None
             )
             event.listen(engine, "begin", _begin_immediate)
+            event.listen(engine, "handle_error", _keep_connection)
             self._engine = (connection, engine)
         return self._engine[1]
 
 
 def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _keep_connection(context: ExceptionContext) -> None:
+    """Leave the store's connection open: SQLAlchemy would close it for an interrupt."""
+    context.is_disconnect = False
 
 
 class Ledger:
@@ -103,7 +119,7 @@ class Ledger:
         """Store a new limit with nothing spent."""
         zeros = dict.fromkeys(("ok", "exceeded", "overrun", "blocked", "blocked_external", "failed"), 0)
         self._connection.execute(
-            insert(schema.limits).values(**values | {"properties": json.dumps(values["properties"])} | zeros)
+            insert(schema.limits).values({**values, "properties": json.dumps(values["properties"]), **zeros})
         )
 
     def change_limit(self, application: str, limit_id: str, values: Mapping[str, Any]) -> None:
@@ -171,7 +187,7 @@ def _mapping(row: Row[Any]) -> Mapping[str, Any]:
 
 def creation_statements(dialect_name: str, revision: str) -> list[str]:
     """Return the statements that make a new ledger of this revision."""
-    dialect: Dialect = sqlite.dialect() if dialect_name == "sqlite" else postgresql.dialect()
+    dialect: Dialect = sqlite.dialect() if dialect_name == "sqlite" else postgresql.dialect()  # type: ignore[no-untyped-call]
     statements = [str(CreateTable(table).compile(dialect=dialect)) for table in schema.metadata.sorted_tables]
     for table in schema.metadata.sorted_tables:
         statements += [str(CreateIndex(index).compile(dialect=dialect)) for index in table.indexes]

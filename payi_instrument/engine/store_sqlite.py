@@ -47,11 +47,11 @@ _LIMIT_COLUMNS = (
     "limit_id, limit_type, max, threshold, spent_input, spent_output,"
     " ok, exceeded, overrun, blocked, blocked_external, failed"
 )
-_SELECT_BY_ID = f"SELECT {_LIMIT_COLUMNS} FROM limits WHERE application = ? AND limit_id IN"  # noqa: S608
+_SELECT_BY_ID = f"SELECT {_LIMIT_COLUMNS} FROM limits WHERE application = ? AND limit_id IN"
 _MAX_MARKS = 16
 """Most ids that are bound one by one; a longer list travels as JSON, so that few statements have to be prepared."""
 _SELECT_LIMITS = [f"{_SELECT_BY_ID} ({', '.join('?' * count)}) ORDER BY limit_id" for count in range(_MAX_MARKS + 1)]
-_SELECT_MANY_LIMITS = f"{_SELECT_BY_ID} (SELECT value FROM json_each(?)) ORDER BY limit_id"
+_SELECT_MANY_LIMITS = f"{_SELECT_BY_ID} (SELECT value FROM json_each(?)) ORDER BY limit_id"  # noqa: S608
 _SAVE_LIMIT = (
     "UPDATE limits SET spent_input = ?, spent_output = ?, ok = ?, exceeded = ?, overrun = ?, blocked = ?,"
     " blocked_external = ?, failed = ? WHERE application = ? AND limit_id = ?"
@@ -225,6 +225,9 @@ class _Transaction:
             self._connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
             raise _unusable(self._path, error) from error
+        except BaseException:  # Ctrl-C while SQLite waited for its lock is raised once it has the lock
+            self._roll_back()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -305,7 +308,7 @@ def _revision(connection: sqlite3.Connection, path: str) -> str | None:
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if not tables:
         return None
-    row = connection.execute("SELECT version_num FROM alembic_version").fetchone() if _OURS <= tables else None
+    row = connection.execute("SELECT version_num FROM alembic_version").fetchone() if tables >= _OURS else None
     if row is None:
         raise _no_ledger(path, "it holds another program's tables; name a file of its own for the ledger")
     return str(row[0])

@@ -11,7 +11,7 @@ import json
 import sys
 from functools import cache, partial
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
 from payi_instrument.event import CallFacts, Failure, Units, Usage
@@ -46,9 +46,11 @@ _TIERS = {"priority": "_priority", "fast": "_priority", "flex": "_flex"}
 def read_request(client: Any, arguments: Arguments) -> CallFacts | None:
     """Return what a call is about, None for one that is not a chat completion."""
     options = _options(arguments)
-    if options.url != _CHAT or options.method.lower() != "post" or not isinstance(options.json_data, dict):
+    body: dict[str, Any] = options.json_data
+    if options.url != _CHAT or options.method.lower() != "post" or not isinstance(cast("object", body), dict):
         return None
-    body: dict[str, Any] = {**options.json_data, **options.extra_json} if options.extra_json else options.json_data
+    if options.extra_json:
+        body = {**body, **options.extra_json}
     return CallFacts(
         category=_CATEGORY[type(client)],
         resource=body.get("model"),
@@ -79,12 +81,15 @@ def _options(arguments: Arguments) -> Any:
 
 
 def _headers(options: Any) -> dict[str, str]:
-    headers = options.headers if isinstance(options.headers, dict) else {}
+    headers: dict[str, object] = options.headers
+    if not isinstance(cast("object", headers), dict):
+        return {}
     return {name: value for name, value in headers.items() if isinstance(value, str)}
 
 
 def _wants_usage(body: Mapping[str, Any]) -> bool:
-    return bool((body.get("stream_options") or {}).get("include_usage"))
+    asked: Any = body.get("stream_options") or {}
+    return bool(asked.get("include_usage"))
 
 
 class _Categories(dict[type, str]):
@@ -184,7 +189,7 @@ def read_bytes(facts: CallFacts, body: bytes) -> Usage:
 
 def _whole(facts: CallFacts, answer: Any) -> Usage:
     usage = getattr(answer, "usage", None)
-    choices = getattr(answer, "choices", None) or []
+    choices: list[Any] = getattr(answer, "choices", None) or []
     found = Usage(
         resource=getattr(answer, "model", None),
         response_id=getattr(answer, "id", None),
@@ -268,7 +273,7 @@ def _count(members: Mapping[str, Any], name: str) -> int:
 def _members(holder: Any) -> Mapping[str, Any]:
     """Return the members of an SDK object, those that the SDK does not know included; or of a plain mapping."""
     if isinstance(holder, dict):
-        return holder
+        return cast("dict[str, Any]", holder)
     members: dict[str, Any] = getattr(holder, "__dict__", {})
     extra = getattr(holder, "__pydantic_extra__", None)
     return {**members, **extra} if extra else members
@@ -306,7 +311,8 @@ def _estimated_input(body: Mapping[str, Any]) -> int:
     for message in messages:
         content = message.get("content")
         texts += _texts(content)
-        images += sum(part.get("type") == "image_url" for part in content) if isinstance(content, list) else 0
+        parts = cast("list[dict[str, Any]]", content) if isinstance(content, list) else []
+        images += sum(part.get("type") == "image_url" for part in parts)
         for call in message.get("tool_calls") or ():
             texts += map(str, call.get("function", {}).values())
     if body.get("tools"):
@@ -456,14 +462,15 @@ def log_request(facts: CallFacts, *, inline_data: bool) -> str | None:
     return json.dumps(body, default=_skipped)
 
 
-def _without_data(value: Any) -> Any:
+def _without_data(value: object) -> object:
     if isinstance(value, dict):
+        members = cast("dict[str, object]", value)
         return {
             key: _HIDDEN if key in {"data", "file_data"} and isinstance(item, str) else _without_data(item)
-            for key, item in value.items()
+            for key, item in members.items()
         }
     if isinstance(value, (list, tuple)):
-        return [_without_data(item) for item in value]
+        return [_without_data(item) for item in cast("list[object]", value)]
     return _HIDDEN if isinstance(value, str) and value.startswith("data:") and ";base64," in value[:128] else value
 
 
@@ -474,7 +481,7 @@ def _skipped(value: object) -> None:
 def log_answer(answer: Any) -> str | None:
     """Return an answer or a chunk as JSON text."""
     if _FORM[type(answer)] is Kind.RAW:
-        return answer.http_response.text
+        return str(answer.http_response.text)
     if isinstance(answer, SimpleNamespace):
         return json.dumps(answer, default=vars)
     return answer.model_dump_json(warnings=False) if hasattr(answer, "model_dump_json") else None

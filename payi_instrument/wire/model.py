@@ -71,7 +71,7 @@ class Money(float):
         def __eq__(self, other: object) -> bool: ...  # noqa: D105
         def __hash__(self) -> int: ...  # noqa: D105
 
-    def __new__(cls, exact: Decimal | float | str) -> Money:
+    def __new__(cls, exact: Decimal | float | str) -> Self:
         """Make an amount from its exact value; a float is taken at its shortest decimal text."""
         value = exact if isinstance(exact, Decimal) else Decimal(str(exact))
         money = super().__new__(cls, value)

@@ -5,7 +5,7 @@ Source: wire-api sections 3 to 8.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -416,7 +416,7 @@ RELEASE_HOLD = Operation(
     extension=True,
 )
 
-OPERATIONS: tuple[Operation[Any], ...] = tuple(
-    cast("Operation[Any]", value) for value in list(globals().values()) if isinstance(value, Operation)
+OPERATIONS: tuple[Operation[Any], ...] = tuple(  # pyright: ignore[reportUnknownVariableType]
+    value for value in list(globals().values()) if isinstance(value, Operation)  # pyright: ignore[reportUnknownArgumentType]
 )
 """The whole table, in the order of wire-api."""

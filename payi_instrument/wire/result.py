@@ -163,11 +163,7 @@ class LaterResult(XproxyResult):
             made = make()
             for slot in ("__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__", "__dict__"):
                 object.__setattr__(self, slot, object.__getattribute__(made, slot))
-        return super().__getattribute__(name)
-
-    def __repr_name__(self) -> str:
-        """Return the name that users know."""
-        return XproxyResult.__name__
+        return XproxyResult if name == "__class__" else super().__getattribute__(name)  # so that it equals a plain one
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel as a plain result."""

@@ -110,6 +110,11 @@ def test_what_is_not_plain_marks_the_whole_request() -> None:
     }
 
 
+@pytest.mark.parametrize(("text", "sent"), [(" a b ", "%20a b%20"), ("  ", "%20%20"), ("a\t", "a%09"), ("~\x7f", "~%7F")])
+def test_what_http_would_drop_or_refuse_is_encoded(text: str, sent: str) -> None:
+    assert encoded_headers([], {"X": text}) == {"X": sent, ENCODING: "percent"}
+
+
 def test_a_retrieved_limit_stands_as_a_result_says(client: Payi, use: Use) -> None:
     client.limits.create(limit_name="a", limit_id="a", max=10, threshold=0.8, limit_type="block")
     for units in (799, 1, 200, 123_456_789):

@@ -317,12 +317,16 @@ def test_an_event_that_no_database_takes_harms_no_other(client: Payi) -> None:
     )
     half = replace(good, attribution=Attribution(limit_ids=("a", "\udc80"), user_id="u\ud800"))
     wrong: Any = {"text": ("one", 0)}
-    batch = [good, replace(good, http_status_code=2**70), half, replace(half, record_unpriced=True), good]
-    first, numbers, text, repaired, last = client.transport.ingest(batch)
-    [broken, fine] = client.transport.ingest([replace(good, units=wrong), good])
+    events = [good, replace(good, http_status_code=2**70), half, replace(half, record_unpriced=True), good]
+    batch = [replace(event, event_id=f"e{number}") for number, event in enumerate(events)]
+    results = client.transport.ingest(batch)
+    first, numbers, text, repaired, last = results
+    worse = replace(half, units=wrong, record_unpriced=True)
+    broken, worst, fine = client.transport.ingest([replace(good, units=wrong), worse, good])
 
+    assert {result.duplicate_request for result in results} == {None}
     assert {first.code, repaired.code, last.code, fine.code} == {None}
     assert {numbers.code, text.code} == {"request_processing_error"}
-    assert broken.code == "unexpected_error"
+    assert {broken.code, worst.code} == {"unexpected_error"}
     assert repaired.user_id == "u?"
     assert counts(client, "a") == {"ok": 4, "total": 4}

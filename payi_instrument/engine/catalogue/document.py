@@ -55,9 +55,9 @@ class Field:
 
     def items(self) -> list[Field]:
         """Read a list that holds at least one item."""
-        if not isinstance(self.value, list) or not self.value:
+        values = cast("list[object]", self.value) if isinstance(self.value, list) else []
+        if not values:
             self.refuse("a list with at least one item")
-        values = cast("list[object]", self.value)
         return [Field(f"{self.place}/{index}", value) for index, value in enumerate(values)]
 
     def text(self) -> str:
