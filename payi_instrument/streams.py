@@ -37,38 +37,57 @@ def attach(answer: object, result: object) -> None:
 class Ending:
     """End a call once, whoever sees the end first, and put the result on the stream."""
 
-    __slots__ = ("__weakref__", "_answer", "_delivery", "call")
+    __slots__ = ("__weakref__", "_answer", "_delivery", "_hooks", "call")
 
     def __init__(self, call: Call, delivery: Delivery, answer: object) -> None:
         """Take the call, how its event is delivered, and the object that gets the result."""
         self.call = call
         self._delivery = delivery
         self._answer = weakref.ref(answer)  # the answer holds us, not the other way round
+        self._hooks: list[tuple[Any, str, Any]] = []
         _open.add(weakref.ref(self, _open.discard))
 
     def __del__(self) -> None:
         """End a call whose stream was dropped."""
         self.abandon()
 
+    def hook(self, response: Any, name: str, function: Callable[..., Any]) -> None:
+        """Let a function stand for a method of the response until the call ends."""
+        self._hooks.append((response, name, vars(response).get(name)))
+        setattr(response, name, function)
+
+    def _unhook(self) -> None:
+        """Give the response its methods back; otherwise only a garbage collection would free it."""
+        while self._hooks:
+            response, name, before = self._hooks.pop()
+            if before is not None:
+                setattr(response, name, before)
+            else:
+                vars(response).pop(name, None)
+
     def abandon(self) -> None:
         """End without waiting, locking or running the user's code: a finaliser may run in the middle of anything."""
+        self._unhook()
         if self.call.open:
             self._delivery.defer(partial(self.call.finish_stream, self._answer()))
 
     def finish(self, event: Callable[[Any], UsageEvent | None]) -> None:
         """End with the event that a method of the call makes of the answer, and deliver it."""
+        self._unhook()
         with _END:
             if (made := event(self._answer())) is not None:
                 self._settle(self._delivery.deliver(made))
 
     async def afinish(self, event: Callable[[Any], UsageEvent | None]) -> None:
         """End with the event that a method of the call makes of the answer, and deliver it."""
+        self._unhook()
         with _END:
             if (made := event(self._answer())) is not None:
                 self._settle(await self._delivery.adeliver(made))
 
     def fail(self, error: BaseException) -> None:
         """End with an exception."""
+        self._unhook()
         with _END:
             if (made := self.call.fail(error)) is None:
                 return
@@ -79,6 +98,7 @@ class Ending:
 
     async def afail(self, error: BaseException) -> None:
         """End with an exception; a cancelled task waits for nothing."""
+        self._unhook()
         with _END:
             if (made := self.call.fail(error)) is None:
                 return
@@ -227,7 +247,7 @@ def _hook_close(response: Any, ending: Ending, stepping: Callable[[], bool], *, 
                 elif not inside:
                     await ending.afinish(ending.call.finish_stream)
 
-        response.aclose = aclose
+        ending.hook(response, "aclose", aclose)
         return
     close_now = response.close
 
@@ -241,7 +261,7 @@ def _hook_close(response: Any, ending: Ending, stepping: Callable[[], bool], *, 
             elif not inside:
                 ending.finish(ending.call.finish_stream)
 
-    response.close = close
+    ending.hook(response, "close", close)
 
 
 def _is_dropped() -> bool:
@@ -256,10 +276,17 @@ def tap_raw(call: Call, delivery: Delivery, answer: Any, *, awaited: bool) -> No
     ending = Ending(call, delivery, answer)
     tap = _Tap(call)
     if awaited:
-        response.aiter_bytes = _tapped_async(response.aiter_bytes, tap, ending)
+        ending.hook(response, "aiter_bytes", _tapped_async(response.aiter_bytes, tap, ending))
     else:
-        response.iter_bytes = _tapped(response.iter_bytes, tap, ending)
+        ending.hook(response, "iter_bytes", _tapped(response.iter_bytes, tap, ending))
     _hook_close(response, ending, lambda: tap.stepping, awaited=awaited)
+
+
+def _see_event(call: Call, data: str) -> bool:
+    with _SEE:
+        chunk = call.provider.parse_chunk(data)
+        return chunk is not None and call.chunk(chunk)
+    return False
 
 
 class _Tap:
@@ -269,19 +296,13 @@ class _Tap:
 
     def __init__(self, call: Call) -> None:
         self._call = call
-        self._events = EventFilter(self._see) if call.facts.streamed else None
+        self._events = EventFilter(partial(_see_event, call)) if call.facts.streamed else None
         self._body: list[bytes] = []
         self._kept = b""
         self._size: int | None = None
         self.hides = call.facts.asked_for_usage
         self.stepping = False
         """Whether bytes are being read: at their end the response closes itself."""
-
-    def _see(self, data: str) -> bool:
-        with _SEE:
-            chunk = self._call.provider.parse_chunk(data)
-            return chunk is not None and self._call.chunk(chunk)
-        return False
 
     def begin(self, chunk_size: int | None) -> int | None:
         """Return the size to read in; where events are taken out, the sizes are made here."""
@@ -321,9 +342,6 @@ class _Tap:
 
 def _tapped(read: Callable[..., Iterator[bytes]], tap: _Tap, ending: Ending) -> Callable[..., Iterator[bytes]]:
     def iter_bytes(chunk_size: int | None = None) -> Iterator[bytes]:
-        if not ending.call.open:  # read before: the response repeats what it kept
-            yield from read(chunk_size)
-            return
         try:
             for data in read(tap.begin(chunk_size)):
                 tap.stepping = False
@@ -345,14 +363,10 @@ def _tapped(read: Callable[..., Iterator[bytes]], tap: _Tap, ending: Ending) -> 
     return iter_bytes
 
 
-def _tapped_async(  # noqa: C901  # an async generator can't delegate to another
+def _tapped_async(  # an async generator can't delegate to another
     read: Callable[..., AsyncGenerator[bytes]], tap: _Tap, ending: Ending
 ) -> Callable[..., AsyncIterator[bytes]]:
     async def aiter_bytes(chunk_size: int | None = None) -> AsyncIterator[bytes]:
-        if not ending.call.open:  # read before: the response repeats what it kept
-            async for data in read(chunk_size):
-                yield data
-            return
         try:
             async with aclosing(read(tap.begin(chunk_size))) as parts:
                 async for data in parts:

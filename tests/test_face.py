@@ -30,11 +30,13 @@ def test_star_import_brings_every_public_name() -> None:
 def test_type_checkers_see_the_names_that_run_time_has() -> None:
     tree = ast.parse(Path(str(payi_instrument.__file__)).read_text())
     [checked] = [node for node in tree.body if isinstance(node, ast.If)]
-    seen = {name.asname: (node.module, name.name) for node in ast.walk(checked) if isinstance(node, ast.ImportFrom)
-            for name in node.names}  # fmt: skip
-    assert {*seen, "__version__"} == set(payi_instrument.__all__)
-    for shown, (home, name) in seen.items():
-        assert getattr(payi_instrument, str(shown)) is getattr(sys.modules[str(home)], name)
+    imports = [node for node in checked.body if isinstance(node, ast.ImportFrom)]
+    seen = {alias.name: node.module for node in imports for alias in node.names}
+    aliases = [target.id for node in checked.body if isinstance(node, ast.Assign) for target in node.targets
+               if isinstance(target, ast.Name)]  # fmt: skip
+    assert {*seen, *aliases, "__version__"} == set(payi_instrument.__all__)
+    for name, home in seen.items():
+        assert getattr(payi_instrument, name) is getattr(sys.modules[str(home)], name)
 
 
 def test_every_error_is_public() -> None:

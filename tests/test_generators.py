@@ -261,6 +261,24 @@ async def test_c15b_a_cancelled_step_of_an_async_generator_leaks_nothing() -> No
         assert await task == "consumer"
 
 
+class Pending:
+    def __await__(self) -> Iterator[None]:
+        yield
+
+
+def test_c15b_a_step_of_an_async_generator_closed_in_another_context_raises_nothing() -> None:
+    @track(user_id="u1")
+    async def hangs() -> AsyncIterator[int]:
+        await Pending()
+        yield 1
+
+    step: Any = anext(hangs())
+    contextvars.copy_context().run(step.send, None)
+    with track_context(user_id="closer"):
+        step.close()
+        assert user() == "closer"
+
+
 def test_nested_and_delegating_tracked_generators_each_run_in_their_own_scope() -> None:
     @track(user_id="inner", limit_ids=["i"])
     def inner() -> Generator[object, object, str]:

@@ -22,10 +22,13 @@ GUARD = Guard("do the work")
 
 @pytest.fixture(autouse=True)
 def production() -> Iterator[None]:
+    own = guard.logger
+    before = (own.level, own.propagate)
     guard.raise_errors(False)
     yield
     guard.raise_errors(False)
     guard.forward_to(None)
+    assert (own.level, own.propagate) == before
 
 
 def fail(error: BaseException) -> bool:
@@ -127,6 +130,7 @@ def test_a_configuration_of_the_packages_logger_is_left_alone() -> None:
 @pytest.mark.parametrize("name", ["payi.instrument", "payi.instrument.mine", "payi"])
 def test_a_logger_above_or_below_ours_is_no_circle(name: str) -> None:
     mine, text = listening(name)
+    mine.propagate = True
     try:
         payi_instrument(MemoryMeter().client, instruments={"no such"}, logger=mine).shutdown()
         assert text.getvalue().count("'no such' is unknown") == 1

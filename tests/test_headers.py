@@ -69,19 +69,29 @@ EFFECTIVE = st.builds(
     account_name=st.sampled_from([None, "acc"]),
     request_properties=st.sampled_from([{}, {"r": "1"}]),
     log_prompt_and_response=st.sampled_from([None, True, False]),
-) | st.just(Attribution())
+) | st.just(Attribution(user_id="u1", limit_ids=("a", "b")))
+
+
+GROUPS = {
+    "use case": [name for name in HEADER_VALUES if "UseCase" in name],
+    "others": [name for name in HEADER_VALUES if "UseCase" not in name],
+    "everything": list(HEADER_VALUES),
+}
 
 
 @st.composite
-def headers_in_any_case(draw: st.DrawFn) -> dict[str, str]:
-    names = draw(st.sets(st.sampled_from(sorted(HEADER_VALUES)), max_size=5))
+def headers_in_any_case(draw: st.DrawFn, group: str) -> dict[str, str]:
+    names = draw(st.sets(st.sampled_from(GROUPS[group]), min_size=1, max_size=5))
     change = st.sampled_from([str.lower, str.upper, str.swapcase, str])
     return {draw(change)(name): draw(HEADER_VALUES[name]) for name in sorted(names)}
 
 
-@settings(deadline=None, max_examples=200)
-@given(effective=EFFECTIVE, headers=headers_in_any_case())
-def test_headers_of_one_call_replace_the_values_in_effect(effective: Attribution, headers: dict[str, str]) -> None:
+@settings(deadline=None, max_examples=300)
+@pytest.mark.parametrize("group", GROUPS)
+@given(data=st.data())
+def test_headers_of_one_call_replace_the_values_in_effect(group: str, data: st.DataObject) -> None:
+    effective = data.draw(EFFECTIVE)
+    headers = data.draw(headers_in_any_case(group))
     given_ = {name.lower(): value for name, value in headers.items()}
 
     def header(name: str) -> str | None:

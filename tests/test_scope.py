@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 Said = dict[str, Any]
 
 TEXTS = st.sampled_from([None, "", "one", "two"])
-PROPERTIES = st.none() | st.dictionaries(st.sampled_from("abc"), st.sampled_from(["1", "2", None]), max_size=3)
+PROPERTIES = st.sampled_from([None, {}]) | st.dictionaries(
+    st.sampled_from("abc"), st.sampled_from(["1", "2", None]), min_size=1, max_size=3
+)
 GLOBAL: Mapping[str, st.SearchStrategy[Any]] = {
-    "limit_ids": st.none() | st.lists(st.sampled_from(["a", "b", "c", " a ", " "]), max_size=3),
+    "limit_ids": st.sampled_from([None, []]) | st.lists(st.sampled_from(["a", "b", "c", " a ", " "]), max_size=3),
     "use_case_name": st.sampled_from([None, "", "x", "y"]),
-    "use_case_id": st.sampled_from([None, None, "", "id1", "id2"]),
+    "use_case_id": st.sampled_from([None, "", "id1", "id2"]),
     "use_case_version": st.sampled_from([None, 1, 2]),
     "use_case_properties": PROPERTIES,
     "user_id": TEXTS,
@@ -40,7 +42,9 @@ SCOPE: Mapping[str, st.SearchStrategy[Any]] = {
 }
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "limits": ("limit_ids",),
-    "use cases": ("use_case_name", "use_case_id", "use_case_version", "use_case_step"),
+    "use cases": ("use_case_name",),
+    "use case ids": ("use_case_name", "use_case_id"),
+    "use case members": ("use_case_name", "use_case_version", "use_case_step"),
     "use case properties": ("use_case_name", "use_case_properties"),
     "properties": ("request_properties",),
     "texts": ("user_id", "price_as_category", "log_prompt_and_response"),
@@ -51,7 +55,7 @@ REPLACED = ("user_id", "account_name", "price_as_category", "price_as_resource",
 
 
 def said(members: Mapping[str, st.SearchStrategy[Any]], group: str) -> st.SearchStrategy[Said]:
-    return st.fixed_dictionaries({}, optional={name: members[name] for name in GROUPS[group] if name in members})
+    return st.fixed_dictionaries({name: members[name] for name in GROUPS[group] if name in members})
 
 
 def expected(chain: list[Said]) -> dict[str, Any]:

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import gc
-import subprocess
-import sys
-import textwrap
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +13,11 @@ import pytest
 from openai.types.chat import ChatCompletionChunk
 
 from examples.openai_standin import Reply
-from payi_instrument import Payi, get_context, guard, track_context
+from payi_instrument import get_context, guard, track_context
 from payi_instrument.testing import MemoryMeter, metered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from openai import AsyncOpenAI, AsyncStream, OpenAI, Stream
 
@@ -163,72 +158,6 @@ def test_a_stream_that_is_never_read(sdk: OpenAI, meter: MemoryMeter) -> None:
     assert meter.events[0].time_to_first_token_ms is None
 
 
-@pytest.mark.parametrize("read", [0, 1])
-def test_a_dropped_stream(sdk: OpenAI, meter: MemoryMeter, read: int) -> None:
-    stream = opened(sdk)
-    for _ in range(read):
-        next(stream)
-    del stream
-    gc.collect()
-    one(meter, estimated=True)
-
-
-async def test_a_dropped_stream_awaited(asdk: AsyncOpenAI, meter: MemoryMeter) -> None:
-    stream = await aopened(asdk)
-    await anext(stream)
-    del stream
-    gc.collect()
-    await asyncio.sleep(0)
-    one(meter, estimated=True)
-
-
-def test_the_generator_of_a_web_framework_is_closed_half_way(sdk: OpenAI, meter: MemoryMeter) -> None:
-    def body() -> Iterator[str]:
-        with opened(sdk) as stream:
-            for chunk in stream:
-                yield chunk.choices[0].delta.content or ""
-
-    answer = body()
-    next(answer)
-    answer.close()
-    one(meter, estimated=True)
-
-
-def test_the_inner_iterator_is_closed(sdk: OpenAI, meter: MemoryMeter) -> None:
-    stream: Any = opened(sdk)
-    next(stream)
-    stream._iterator.close()
-    assert list(stream) == []
-    one(meter, estimated=True)
-
-
-@pytest.mark.parametrize("raw", [False, True])
-def test_a_finaliser_neither_waits_nor_locks_nor_runs_the_users_code(
-    sdk: OpenAI, monkeypatch: pytest.MonkeyPatch, raw: bool
-) -> None:
-    lock, threads = threading.Lock(), []
-
-    def redact(texts: dict[str, object]) -> dict[str, object]:
-        with lock:
-            threads.append(threading.current_thread().name)
-        return texts
-
-    with metered(config={"redact": redact}) as meter:
-        if raw:
-            answer: Any = sdk.chat.completions.with_raw_response.create(**ASK, stream=True)
-            kept = [answer, answer.http_response.iter_bytes(50)]
-            next(kept[1])
-        else:
-            kept = [opened(sdk)]
-            next(kept[0])
-        with lock:  # the collector may run while this thread holds any lock: ours, the ledger's, the user's
-            kept.clear()
-            answer = None
-            gc.collect()
-        one(meter, estimated=True)
-    assert threads == ["payi-backlog"]
-
-
 def drip(*events: str) -> Iterator[bytes]:
     yield from (f"data: {event}\n\n".encode() for event in events)
 
@@ -324,32 +253,6 @@ def test_a_stream_closed_in_the_middle_of_a_step(sdk: OpenAI, standin: StandIn, 
     assert len(meter.events) == 1
 
 
-async def test_a_loop_that_is_killed(standin: StandIn, meter: MemoryMeter) -> None:
-    async def leave() -> AsyncStream[ChatCompletionChunk]:
-        client = openai.AsyncOpenAI(
-            base_url=standin.url, api_key="k", http_client=httpx2.AsyncClient(transport=Drip(), verify=False)
-        )
-        stream = await aopened(client)
-        await anext(stream)
-        return stream
-
-    class Drip(httpx2.AsyncBaseTransport):
-        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-            return httpx2.Response(200, stream=AsyncPieces())
-
-    class AsyncPieces(httpx2.AsyncByteStream):
-        async def __aiter__(self) -> Any:
-            for piece in drip(CHUNK, USAGE, "[DONE]"):
-                yield piece
-
-    streams = []
-    killed = threading.Thread(target=lambda: streams.append(asyncio.run(leave())))
-    killed.start()
-    await asyncio.to_thread(killed.join)
-    one(meter, estimated=True)
-    assert len(streams) == 1
-
-
 async def test_p18_a_timeout_round_a_step_is_a_cancelled_call(
     asdk: AsyncOpenAI, standin: StandIn, meter: MemoryMeter
 ) -> None:
@@ -420,32 +323,3 @@ def test_several_choices_and_tool_calls_at_once(sdk: OpenAI, standin: StandIn, m
     list(sdk.chat.completions.create(**ASK, stream=True, n=2))
     assert meter.events[0].function_calls == [("add", None), ("add", None)]
     one(meter, estimated=False)
-
-
-PROGRAM = """
-    import sys
-    from openai import OpenAI
-    from payi_instrument import Payi, payi_instrument
-
-    payi_instrument(Payi(base_url=sys.argv[1]), config={"on_limit_state": print, "limit_ids": ["l"]})
-    client = OpenAI(base_url=sys.argv[2], api_key="k")
-    ask = {"model": "gpt-4o", "messages": [{"role": "user", "content": "What is two and two?"}], "stream": True}
-    stream = client.chat.completions.create(**ask)
-    next(stream)
-"""
-
-
-@pytest.mark.parametrize("end", ["", "del stream"], ids=["held", "dropped"])
-def test_a_process_that_exits_with_a_half_read_stream(standin: StandIn, tmp_path: Path, end: str) -> None:
-    url = f"sqlite:///{tmp_path}/ledger.db"
-    with Payi(base_url=url) as payi:
-        payi.limits.create(limit_name="L", limit_id="l", max=1)
-        program = textwrap.dedent(PROGRAM) + end
-        done = subprocess.run(
-            [sys.executable, "-c", program, url, standin.url], capture_output=True, text=True, timeout=60, check=False
-        )
-        totals = payi.limits.retrieve("l").limit.totals
-
-    assert (done.returncode, done.stderr) == (0, "payi: estimated_units: gpt-4o reported no usage\n")
-    assert totals.requests.total == 1
-    assert totals.cost.total.base > 0

@@ -207,7 +207,7 @@ async def test_partials_and_builtins_run_in_the_scope() -> None:
     assert track(user_id="u1")(sorted)([1, 2], key=lambda _: 0 if user() == "u1" else 1 / 0) == [1, 2]
 
 
-@pytest.mark.parametrize("thing", [3, "text", property(lambda _: 1), None], ids=repr)
+@pytest.mark.parametrize("thing", [3, "text", property(lambda _: 1), None], ids=lambda thing: type(thing).__name__)
 def test_what_cannot_be_called_is_a_type_error(thing: Any) -> None:
     with pytest.raises(TypeError, match="expected a function"):
         track(user_id="u1")(thing)

@@ -14,7 +14,7 @@ from payi_instrument.errors import APIConnectionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from threading import Lock
+    from contextlib import AbstractContextManager
 
 ItemT = TypeVar("ItemT")
 AnswerT = TypeVar("AnswerT")
@@ -41,7 +41,9 @@ class Committer(Generic[ItemT, AnswerT]):
 
     __slots__ = ("__weakref__", "_commit", "_lock", "_queue")
 
-    def __init__(self, commit: Callable[[list[ItemT]], list[AnswerT]], lock: Callable[[], Lock]) -> None:
+    def __init__(
+        self, commit: Callable[[list[ItemT]], list[AnswerT]], lock: Callable[[], AbstractContextManager[object]]
+    ) -> None:
         """Take the function that commits a list of items in one transaction, and how to get the store's lock."""
         self._commit = commit
         self._queue: deque[Ticket[ItemT, AnswerT]] = deque()

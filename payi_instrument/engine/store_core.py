@@ -22,8 +22,8 @@ from payi_instrument.errors import APIConnectionError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
+    from contextlib import AbstractContextManager
     from datetime import datetime
-    from threading import Lock
 
     from sqlalchemy import Dialect, ExceptionContext, Row
 
@@ -40,7 +40,7 @@ class DriverStore(Protocol):
         ...
 
     @property
-    def lock(self) -> Lock:
+    def lock(self) -> AbstractContextManager[object]:
         """Return the lock that guards it."""
         ...
 

@@ -12,7 +12,7 @@ import sqlite3
 import weakref
 from contextlib import suppress
 from decimal import Decimal
-from threading import Lock
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from payi_instrument.engine.ledger import EventRow, LimitRow
@@ -47,7 +47,7 @@ _LIMIT_COLUMNS = (
     "limit_id, limit_type, max, threshold, spent_input, spent_output,"
     " ok, exceeded, overrun, blocked, blocked_external, failed"
 )
-_SELECT_BY_ID = f"SELECT {_LIMIT_COLUMNS} FROM limits WHERE application = ? AND limit_id IN"
+_SELECT_BY_ID = f"SELECT {_LIMIT_COLUMNS} FROM limits WHERE application = ? AND limit_id IN"  # noqa: S608
 _MAX_MARKS = 16
 """Most ids that are bound one by one; a longer list travels as JSON, so that few statements have to be prepared."""
 _SELECT_LIMITS = [f"{_SELECT_BY_ID} ({', '.join('?' * count)}) ORDER BY limit_id" for count in range(_MAX_MARKS + 1)]
@@ -77,7 +77,7 @@ class SqliteStore:
         self._path = path
         self._synchronous = synchronous
         self._closed = False
-        self.lock = Lock()
+        self.lock = RLock()  # the collector may close a store in the thread that holds it for a fork
         try:
             self._connection = self._connect()
         except sqlite3.Error as error:
@@ -279,7 +279,7 @@ def _after_fork_in_parent() -> None:
 def _after_fork_in_child() -> None:
     while _left:
         store = _left.pop()
-        store.lock = Lock()  # the threads that wait for the old one are the parent's
+        store.lock = RLock()  # the threads that wait for the old one are the parent's
         with store.lock:
             store.return_to_file()
 

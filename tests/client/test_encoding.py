@@ -110,7 +110,9 @@ def test_what_is_not_plain_marks_the_whole_request() -> None:
     }
 
 
-@pytest.mark.parametrize(("text", "sent"), [(" a b ", "%20a b%20"), ("  ", "%20%20"), ("a\t", "a%09"), ("~\x7f", "~%7F")])
+@pytest.mark.parametrize(
+    ("text", "sent"), [(" a b ", "%20a b%20"), ("  ", "%20%20"), ("a\t", "a%09"), ("~\x7f", "~%7F")]
+)
 def test_what_http_would_drop_or_refuse_is_encoded(text: str, sent: str) -> None:
     assert encoded_headers([], {"X": text}) == {"X": sent, ENCODING: "percent"}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, localcontext
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -248,8 +249,8 @@ def test_sums_and_large_amounts_are_exact(client: Payi, use: Use) -> None:
     client.categories.resources.create("sums", category="demo", units=units)
     for limit_id in ("small", "large"):
         limit(client, limit_id, 1)
-    for unit, count, limit_id in (("third", 1, "small"), ("fifth", 1, "small"), ("whale", 2_147_483_647, "large")):
-        use(resource="sums", units={unit: {"input": count}}, limit_ids=[limit_id])
+    for unit, number, limit_id in (("third", 1, "small"), ("fifth", 1, "small"), ("whale", 2_147_483_647, "large")):
+        use(resource="sums", units={unit: {"input": number}}, limit_ids=[limit_id])
     standing = use(resource="sums", units={"dust": {"input": 1}}, limit_ids=["large"]).limits["large"]
 
     assert read(client, "small").totals.cost.total.base_exact == Decimal("0.3")
@@ -315,18 +316,24 @@ def test_an_event_that_no_database_takes_harms_no_other(client: Payi) -> None:
         units={"text": (1, 0)},
         attribution=Attribution(limit_ids=("a",)),
     )
+    big = replace(good, http_status_code=2**70)
     half = replace(good, attribution=Attribution(limit_ids=("a", "\udc80"), user_id="u\ud800"))
     wrong: Any = {"text": ("one", 0)}
-    events = [good, replace(good, http_status_code=2**70), half, replace(half, record_unpriced=True), good]
-    batch = [replace(event, event_id=f"e{number}") for number, event in enumerate(events)]
-    results = client.transport.ingest(batch)
-    first, numbers, text, repaired, last = results
-    worse = replace(half, units=wrong, record_unpriced=True)
-    broken, worst, fine = client.transport.ingest([replace(good, units=wrong), worse, good])
 
-    assert {result.duplicate_request for result in results} == {None}
-    assert {first.code, repaired.code, last.code, fine.code} == {None}
-    assert {numbers.code, text.code} == {"request_processing_error"}
-    assert {broken.code, worst.code} == {"unexpected_error"}
-    assert repaired.user_id == "u?"
-    assert counts(client, "a") == {"ok": 4, "total": 4}
+    def outcomes(*events: UsageEvent) -> list[str | None]:
+        """Ingest a batch and return the codes of what is refused; nothing of it was stored before."""
+        named = [replace(event, event_id=f"e{next(numbers)}") for event in events]
+        results = client.transport.ingest(named)
+        assert {result.duplicate_request for result in results} == {None}
+        return [result.code for result in results]
+
+    numbers = count()
+    bad, broken = "request_processing_error", "unexpected_error"
+    assert outcomes(good, big, good) == [None, bad, None]
+    assert outcomes(good, half, good) == [None, bad, None]
+    assert outcomes(good, replace(good, units=wrong), good) == [None, broken, None]
+    assert outcomes(good, replace(half, units=wrong, record_unpriced=True), good) == [None, broken, None]
+    assert counts(client, "a") == {"ok": 8, "total": 8}
+
+    [repaired] = client.transport.ingest([replace(half, record_unpriced=True)])
+    assert (repaired.code, repaired.user_id, repaired.limits["a"].state) == (None, "u?", "ok")

@@ -230,6 +230,24 @@ def test_forking_while_others_ingest_counts_every_event_once(tmp_path: Path) -> 
     assert run(FORK_WHILE_INGESTING, str(tmp_path / "l.db")).strip() == "[0, 0, 0, 0, 0] 110 0"
 
 
+FORK_THAT_COLLECTS = """
+import gc, os, sys
+os.register_at_fork(before=gc.collect)
+gc.disable()
+from payi_instrument.client.client import Payi
+Payi(base_url="sqlite:///" + sys.argv[1])
+child = os.fork()
+if child == 0:
+    Payi(base_url="sqlite:///" + sys.argv[1]).limits.list()
+    os._exit(0)
+print(os.waitpid(child, 0)[1])
+"""
+
+
+def test_a_forgotten_ledger_may_be_collected_in_the_middle_of_a_fork(tmp_path: Path) -> None:
+    assert run(FORK_THAT_COLLECTS, str(tmp_path / "l.db")).strip() == "0"
+
+
 FORK_WITH_A_QUEUE = """
 import os, sys
 from payi_instrument.client.client import Payi
@@ -255,3 +273,35 @@ def test_what_the_parent_has_queued_is_not_the_childs_to_commit(tmp_path: Path) 
     run(FORK_WITH_A_QUEUE, path)
 
     assert run(COUNT, path).strip() == "2"
+
+
+INTERRUPTED = """
+import os, signal, sqlite3, sys, threading, time
+from payi_instrument.client.client import Payi
+path, method = sys.argv[1:]
+client = Payi(base_url="sqlite:///" + path)
+calls = {"ingest": lambda: client.ingest.units(category="demo", units={}), "list": client.limits.list}
+for call in calls.values():
+    call()
+other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+other.execute("BEGIN IMMEDIATE")
+def interrupt():
+    time.sleep(0.2)
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.1)
+    other.execute("ROLLBACK")
+try:
+    threading.Thread(target=interrupt).start()
+    calls[method]()
+except KeyboardInterrupt:
+    print("interrupted")
+for call in calls.values():
+    call()
+other.execute("BEGIN IMMEDIATE")
+"""
+
+
+@pytest.mark.parametrize("method", ["ingest", "list"])
+def test_an_interrupt_while_waiting_for_the_lock_leaves_the_ledger_usable(tmp_path: Path, method: str) -> None:
+    """SQLite waits in C, so that Ctrl-C is raised once it has begun the transaction; nobody may be left locked out."""
+    assert run(INTERRUPTED, str(tmp_path / "l.db"), method).strip() == "interrupted"
