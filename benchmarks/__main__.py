@@ -18,7 +18,13 @@ def main() -> None:
     logging.getLogger("payi.instrument").setLevel(logging.ERROR)
     logging.getLogger("httpx2").setLevel(logging.ERROR)
     table = Table(title=f"CPython {platform.python_version()}, medians; SQLite WAL, synchronous=NORMAL")
-    for column, justify in (("what", "left"), ("floor", "right"), ("ours", "right"), ("figure", "right"), ("goal", "right")):
+    for column, justify in (
+        ("what", "left"),
+        ("floor", "right"),
+        ("ours", "right"),
+        ("figure", "right"),
+        ("goal", "right"),
+    ):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
     missed = 0
     for name in sys.argv[1:] or BENCHMARKS:

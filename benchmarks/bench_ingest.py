@@ -42,7 +42,18 @@ class _Raw:
         run = self._database.execute
         row = [f"01a1ff92-454d-78d3-{number:016x}", "default", f"{number:032x}", "system.openai", "gpt-4o", "r" * 36]
         row += [f"chatcmpl-{number}", 1, 1, json.dumps({"text": (1000, 300)}), "0.0025", "0.003"]
-        row += [json.dumps([("m", "ok", "allow", "1000000", "0.5")]), "u", None, "x", "y" * 36, None, None, 200, 1, None]
+        row += [
+            json.dumps([("m", "ok", "allow", "1000000", "0.5")]),
+            "u",
+            None,
+            "x",
+            "y" * 36,
+            None,
+            None,
+            200,
+            1,
+            None,
+        ]
         row += [None, None, None]
         run("BEGIN IMMEDIATE")
         run(

@@ -54,9 +54,7 @@ def _timed(function: Callable[[], object]) -> float:
     return time.perf_counter() - begin
 
 
-def alternating_async(
-    functions: list[Callable[[], Awaitable[Any]]], *, blocks: int, count: int
-) -> list[float]:
+def alternating_async(functions: list[Callable[[], Awaitable[Any]]], *, blocks: int, count: int) -> list[float]:
     """Return what :func:`alternating` does, for coroutine functions on one loop."""
     times: list[list[float]] = [[] for _ in functions]
 

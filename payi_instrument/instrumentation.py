@@ -209,7 +209,9 @@ def _chosen(instruments: Iterable[str] | None) -> list[Provider]:
 
 def _names(instruments: Iterable[str]) -> set[str]:
     given = cast("object", instruments)
-    names = list(cast("Iterable[object]", given)) if isinstance(given, Iterable) and not isinstance(given, str) else [None]
+    names = (
+        list(cast("Iterable[object]", given)) if isinstance(given, Iterable) and not isinstance(given, str) else [None]
+    )
     if not all(isinstance(name, str) for name in names):
         msg = f"instruments: {instruments!r} is a {type(instruments).__name__}, expected a set of category names"
         raise TypeError(msg)

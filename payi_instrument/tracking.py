@@ -81,7 +81,9 @@ def _decorate(function: F, opener: Opener) -> F:
         if inspect.iscoroutinefunction(kind):
             return cast("F", _coroutine_function(cast("Callable[..., Coroutine[Any, Any, object]]", function), opener))
         if inspect.isasyncgenfunction(kind):
-            return cast("F", _async_generator_function(cast("Callable[..., AsyncGenerator[Any, Any]]", function), opener))
+            return cast(
+                "F", _async_generator_function(cast("Callable[..., AsyncGenerator[Any, Any]]", function), opener)
+            )
         if inspect.isgeneratorfunction(kind):
             return cast("F", _generator_function(cast("Callable[..., Generator[Any, Any, Any]]", function), opener))
     return cast("F", _function(function, opener))

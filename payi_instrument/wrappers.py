@@ -234,7 +234,9 @@ class Installation:
                 self._undo.pop()()
 
 
-def _submit(wrapped: Callable[..., Any], _pool: ThreadPoolExecutor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _submit(
+    wrapped: Callable[..., Any], _pool: ThreadPoolExecutor, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
     """Hand the submitter's scope over with the item."""
     if not args:
         return wrapped(*args, **kwargs)
@@ -252,4 +254,3 @@ def _start(wrapped: Callable[..., Any], thread: threading.Thread, args: tuple[An
     """Hand the starter's scope over to the thread."""
     thread.run = carry(thread.run)  # type: ignore[method-assign]  # for this thread alone
     return wrapped(*args, **kwargs)
-

@@ -14,8 +14,9 @@ from payi_instrument.local import open_local
 from payi_instrument.wire.message import Request
 from payi_instrument.wire.operations import INGEST, RETRIEVE_LIMIT
 
-Trouble = int | Literal["lose", "hang"]
-"""A status to answer with; `lose`: store, then break off without an answer; `hang`: do nothing until released."""
+Trouble = int | Literal["lose", "hang", "swallow"]
+"""A status to answer with; `lose`: store, then break off without an answer; `hang`: do nothing until released;
+`swallow`: do nothing until released, then break off."""
 
 
 class FailingMeter:
@@ -77,8 +78,11 @@ class _Handler(BaseHTTPRequestHandler):
         path = urlsplit(self.path).path
         self.meter.asked.append((self.command, path, headers))
         trouble = self.meter.trouble()
-        if trouble == "hang":
+        if trouble in {"hang", "swallow"}:
             self.meter.released.wait(30)
+        if trouble == "swallow":
+            self.close_connection = True
+            return
         status, answer = (trouble, b"{}") if isinstance(trouble, int) else self.meter.answer(path, headers, body)
         if trouble == "lose":
             self.close_connection = True

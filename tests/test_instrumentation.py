@@ -224,7 +224,7 @@ FAILING: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("arguments", FAILING, ids=str)
+@pytest.mark.parametrize("arguments", FAILING, ids=[f"{n}-{next(iter(each))}" for n, each in enumerate(FAILING)])
 def test_an_instrumentation_that_fails_changes_nothing(arguments: dict[str, Any]) -> None:
     before = state_of_the_process()
     payi = arguments.get("payi", MemoryMeter().client)
@@ -246,7 +246,7 @@ def test_an_instrumentation_that_fails_changes_nothing(arguments: dict[str, Any]
         ({"system.anthropic"}, 0),
         (set(), 0),
     ],
-    ids=str,
+    ids=["none", "star", "star among others", "one", "azure", "an iterator", "another SDK", "nothing"],
 )
 def test_only_the_named_categories_are_metered(instruments: Any, metered_calls: int) -> None:
     with metered(instruments=instruments) as meter:

@@ -14,6 +14,7 @@ from openai.types.chat import ChatCompletionChunk
 
 from examples.openai_standin import Reply
 from payi_instrument import get_context, guard, track_context
+from payi_instrument.delivery.inline import InlineDelivery
 from payi_instrument.testing import MemoryMeter, metered
 
 if TYPE_CHECKING:
@@ -182,7 +183,10 @@ CHUNK = '{"id": "c1", "model": "gpt-4o", "choices": [{"index": 0, "delta": {"con
 USAGE = '{"id": "c1", "model": "gpt-4o", "choices": [], "usage": {"prompt_tokens": 1200, "completion_tokens": 400}}'
 
 
-def test_what_follows_the_end_mark_is_not_needed_for_the_end(meter: MemoryMeter) -> None:
+def test_what_follows_the_end_mark_is_not_needed_for_the_end(
+    meter: MemoryMeter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(InlineDelivery, "defer", None)  # nothing is given up here
     with offline(stream=lambda: drip(CHUNK, USAGE, "[DONE]", "never read")) as client:
         stream = opened(client)
         assert texts(list(stream)) == ["Four."]

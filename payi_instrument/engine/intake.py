@@ -110,7 +110,8 @@ def _event(body: IngestRequest, attribution: Attribution, event_id: str | None) 
         provider_request_json=body.provider_request_json,
         provider_request_reasoning_json=body.provider_request_reasoning_json,
         provider_request_headers={item.name: item.value or "" for item in body.provider_request_headers or ()} or None,
-        provider_response_headers={item.name: item.value or "" for item in body.provider_response_headers or ()} or None,
+        provider_response_headers={item.name: item.value or "" for item in body.provider_response_headers or ()}
+        or None,
         provider_response_json=body.provider_response_json,
         function_calls=[(item.name, item.arguments) for item in body.provider_response_function_calls or ()],
         properties=body.properties or {},
@@ -158,6 +159,7 @@ def _version(text: str | None) -> int | None:
 def _event_id(text: str | None) -> str | None:
     if text is not None and (not 1 <= len(text) <= _MAX_EVENT_ID or not all("!" <= char <= "~" for char in text)):
         raise ContractError(
-            "request_processing_error", f"event_id: {text[:80]!r} is not 1 to {_MAX_EVENT_ID} printable ASCII characters"
+            "request_processing_error",
+            f"event_id: {text[:80]!r} is not 1 to {_MAX_EVENT_ID} printable ASCII characters",
         )
     return text

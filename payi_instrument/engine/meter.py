@@ -103,7 +103,8 @@ class Meter:
             if event.attribution.limit_ids:
                 named.setdefault(application, set()).update(event.attribution.limit_ids)
         return {
-            application: self._store.lock_limits(application, sorted(named[application])) for application in sorted(named)
+            application: self._store.lock_limits(application, sorted(named[application]))
+            for application in sorted(named)
         }
 
     def _book(self, item: Ingest, now: datetime, rows: Mapping[str, LimitRow]) -> Outcome:
@@ -180,7 +181,9 @@ class Meter:
         if moment is None:
             return now
         if moment > now + AHEAD:
-            message = f"event_timestamp: {moment.isoformat()} is more than 5 minutes after the meter's {now.isoformat()}"
+            message = (
+                f"event_timestamp: {moment.isoformat()} is more than 5 minutes after the meter's {now.isoformat()}"
+            )
             if not event.record_unpriced:
                 raise ContractError("invalid_ingest_event_timestamp", message)
             warnings.append(f"invalid_ingest_event_timestamp: {message}")
@@ -192,7 +195,9 @@ class Meter:
         name, instance = event.attribution.use_case_name, event.attribution.use_case_id
         if name is None:
             if instance is not None and not event.record_unpriced:
-                raise ContractError("request_processing_error", f"use_case_id: {instance!r} comes without a use_case_name")
+                raise ContractError(
+                    "request_processing_error", f"use_case_id: {instance!r} comes without a use_case_name"
+                )
             return None, None
         if not _USE_CASE_NAME.fullmatch(name):
             message = f"use_case_name: {name[:80]!r} is not 1 to 64 of A-Z a-z 0-9 . _ -"
@@ -219,7 +224,9 @@ class Meter:
         known = category in self._catalogue.categories() or self._store.has_custom_category(category)
         code = "category_resource_not_found" if known else "category_not_found"
         if not event.record_unpriced and self._options.unpriced_events == "reject":
-            raise ContractError(code, f"resource: {category}/{resource} has no price at {moment.isoformat()}; create it")
+            raise ContractError(
+                code, f"resource: {category}/{resource} has no price at {moment.isoformat()}; create it"
+            )
         warnings.append(f"category_resource_not_found: {category}/{resource}")
         return None
 

@@ -69,7 +69,9 @@ def answer(request: Request[Any], application: str, store: CoreStore) -> Reply:
     except ContractError as error:
         return Reply(error.status, envelope(error))
     except UnicodeEncodeError as error:
-        refusal = ContractError("request_processing_error", f"{error.object[:40]!r} holds half a character ({error.reason})")
+        refusal = ContractError(
+            "request_processing_error", f"{error.object[:40]!r} holds half a character ({error.reason})"
+        )
         return Reply(refusal.status, envelope(refusal))
 
 
@@ -149,7 +151,9 @@ def create_limit(call: Call) -> Reply:
 def retrieve_limit(call: Call) -> Reply:
     """Return one limit."""
     with call.store.transaction() as ledger:
-        return Reply(200, _limit_response(_known_limit(call, ledger.find_limit(call.application, call.path["limit_id"]))))
+        return Reply(
+            200, _limit_response(_known_limit(call, ledger.find_limit(call.application, call.path["limit_id"])))
+        )
 
 
 @answers(table.LIST_LIMITS)
@@ -157,7 +161,9 @@ def list_limits(call: Call) -> Reply:
     """List limits by creation time, newest first unless asked otherwise."""
     query: table.LimitsQuery = call.query
     ascending = bool(query.sort_ascending)
-    digest = listing_digest("limits.list", {"limit_name": query.limit_name, "property": query.property}, ascending=ascending)
+    digest = listing_digest(
+        "limits.list", {"limit_name": query.limit_name, "property": query.property}, ascending=ascending
+    )
     if query.property:
         raise ContractError("not_implemented", "property: this meter does not filter by properties yet")
     with call.store.transaction() as ledger:
@@ -232,9 +238,7 @@ def create_resource(call: Call) -> Reply:
         same = _same_version(versions, new, dated=body.start_timestamp is not None)
         if same is None:
             start = from_micros(new.start_timestamp)
-            ledger.add_version(
-                {**new._asdict(), "category": category, "resource": resource, "start_timestamp": start}
-            )
+            ledger.add_version({**new._asdict(), "category": category, "resource": resource, "start_timestamp": start})
             versions = sorted([*versions, new], key=lambda version: version.start_timestamp)
     wanted = new if same is None else same
     shown = next(
@@ -298,7 +302,9 @@ def _limit_response(row: Mapping[str, Any]) -> limits.LimitResponse:
 def _limit(row: Mapping[str, Any]) -> limits.Limit:
     spent = EXACT.add(row["spent_input"], row["spent_output"])
     over = EXACT.subtract(spent, row["max"])
-    counts = {state: row.get(state, 0) for state in ("ok", "exceeded", "overrun", "blocked", "blocked_external", "failed")}
+    counts = {
+        state: row.get(state, 0) for state in ("ok", "exceeded", "overrun", "blocked", "blocked_external", "failed")
+    }
     return limits.Limit(
         limit_id=row["limit_id"],
         limit_name=row["limit_name"],

@@ -77,7 +77,10 @@ def units_text(request: ResourceRequest) -> str:
     for unit, prices in request.units.items():
         if not _UNIT_NAME.fullmatch(unit):
             raise ContractError(_INVALID, f"units: {unit[:80]!r} is not a unit name (a-z 0-9 _ . -, at most 64)")
-        units[unit] = (_price(unit, "input_price", prices.input_price), _price(unit, "output_price", prices.output_price))
+        units[unit] = (
+            _price(unit, "input_price", prices.input_price),
+            _price(unit, "output_price", prices.output_price),
+        )
     return json.dumps(units, sort_keys=True)
 
 

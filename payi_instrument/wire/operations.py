@@ -135,9 +135,7 @@ CREATE_LIMIT = Operation(
     status=_CREATE,
     errors=("create_limit_validation_failed", "invalid_max_limit", "limit_name_already_exist"),
 )
-LIST_LIMITS = Operation(
-    "limits.list", "GET", _LIMITS, Page[lim.Limit], query=LimitsQuery, errors=("invalid_cursor",)
-)
+LIST_LIMITS = Operation("limits.list", "GET", _LIMITS, Page[lim.Limit], query=LimitsQuery, errors=("invalid_cursor",))
 RETRIEVE_LIMIT = Operation("limits.retrieve", "GET", _LIMIT, lim.LimitResponse, errors=("limit_not_found",))
 UPDATE_LIMIT = Operation(
     "limits.update",
@@ -322,9 +320,7 @@ DELETE_KPI = Operation(
     "use_cases.definitions.kpis.delete", "DELETE", _KPI, use.Kpi, errors=("use_case_not_found", "kpi_not_found")
 )
 
-CREATE_INSTANCE = Operation(
-    "use_cases.create", "POST", _INSTANCES, use.UseCaseInstance, errors=("use_case_not_found",)
-)
+CREATE_INSTANCE = Operation("use_cases.create", "POST", _INSTANCES, use.UseCaseInstance, errors=("use_case_not_found",))
 RETRIEVE_INSTANCE = Operation(
     "use_cases.retrieve", "GET", _INSTANCE, use.UseCaseInstance, errors=("use_case_instance_not_found",)
 )
@@ -417,6 +413,8 @@ RELEASE_HOLD = Operation(
 )
 
 OPERATIONS: tuple[Operation[Any], ...] = tuple(  # pyright: ignore[reportUnknownVariableType]
-    value for value in list(globals().values()) if isinstance(value, Operation)  # pyright: ignore[reportUnknownArgumentType]
+    value
+    for value in list(globals().values())
+    if isinstance(value, Operation)  # pyright: ignore[reportUnknownArgumentType]
 )
 """The whole table, in the order of wire-api."""

@@ -191,7 +191,7 @@ async def test_q10_an_async_client_delivers_a_sync_call_inside_a_loop(sdk: OpenA
 async def test_a_task_that_is_cancelled_while_its_event_is_delivered_loses_nothing(
     asdk: AsyncOpenAI, remote: FailingMeter, sync: bool
 ) -> None:
-    remote.troubles.append("hang")
+    remote.troubles.append("swallow")
     client = Payi(base_url=remote.url, api_key="k") if sync else AsyncPayi(base_url=remote.url, api_key="k")
     with instrumented(remote, client=client) as handle:
         call = asyncio.create_task(asdk.chat.completions.create(**ASK))

@@ -267,6 +267,6 @@ def test_ids_do_not_depend_on_the_process_and_importing_reads_nothing() -> None:
         "print(version.resource_id)"
     )
 
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert run.stdout.strip() == found("system.openai", "gpt-4o", datetime(2026, 1, 1, tzinfo=UTC)).resource_id

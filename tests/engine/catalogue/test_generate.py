@@ -81,7 +81,7 @@ def test_at_least_95_percent_of_the_priced_models_resolve() -> None:
     ]
 
     share = 1 - len(set(lost)) / len(PRICED)
-    print(f"{len(PRICED)} priced models, {share:.1%} in the catalogue; lost: {lost}")  # noqa: T201  # the figure is asked for
+    print(f"{len(PRICED)} priced models, {share:.1%} in the catalogue; lost: {lost}")  # the figure is asked for
     assert len(PRICED) > 300
     assert share >= 0.95
 
