@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import statistics
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from measure import Row, per_call
 
@@ -19,10 +19,10 @@ _variable: ContextVar[int] = ContextVar("floor", default=0)
 
 def _floor(function: Callable[[], None]) -> Callable[[], None]:
     @functools.wraps(function)
-    def wrapped() -> None:
+    def wrapped(*args: Any, **kwargs: Any) -> None:
         token = _variable.set(1)
         try:
-            return function()
+            return function(*args, **kwargs)
         finally:
             _variable.reset(token)
 

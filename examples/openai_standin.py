@@ -20,19 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 OK = 200
-BAD_REQUEST = 400
 _PATIENCE_S = 30
 
 
 @dataclass
 class Reply:
-    """How the stand-in answers: a completion made of `text`, `tool_calls` and `usage`, or a recorded `body`.
-
-    `nulls`: where a stream's usage was asked for, the chunks before it say `"usage": null`, as OpenAI's do. `body` is
-    a whole answer, or the list of chunks when the call streams, where a text is sent as a line of its own. `pause`
-    seconds go by before every chunk. With a `status` of 400 or above the answer is an error. `then` is what happens
-    after so many chunks (`after`; 0: before anything is sent).
-    """
+    """How the stand-in answers: a completion made of text, tool calls and usage, or a recorded body, or trouble."""
 
     text: str = "The answer is four."
     tool_calls: list[dict[str, Any]] = field(default_factory=list)
@@ -40,12 +33,18 @@ class Reply:
         default_factory=lambda: {"prompt_tokens": 1200, "completion_tokens": 400, "total_tokens": 1600}
     )
     nulls: bool = True
+    """Whether the chunks before a usage that was asked for say `"usage": null`, as OpenAI's do."""
     body: Any = None
+    """A whole answer as it was recorded, or the list of chunks of a stream; a text in it is sent as a line of its own."""
     pause: float = 0.0
+    """Seconds before every chunk."""
     status: int = OK
+    """400 or above: the answer is an error that says `error`."""
     error: str = "The stand-in was told to fail."
-    refuses_usage: bool = False
+    refuses_usage: int = 0
+    """The status for those who ask for a stream's usage, 0 to let them."""
     then: Literal["finish", "drop", "error", "stall"] = "finish"
+    """What happens after so many chunks (`after`; 0: before anything is sent)."""
     after: int = 0
 
 
@@ -118,7 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not self.path.partition("?")[0].endswith("/chat/completions"):
             self._send_error(404, f"Unknown path {self.path}", None)
         elif reply.refuses_usage and "stream_options" in body:
-            self._send_error(BAD_REQUEST, "Unknown parameter: 'stream_options'.", "stream_options")
+            self._send_error(reply.refuses_usage, "Unknown parameter: 'stream_options'.", "stream_options")
         elif reply.status != OK:
             self._send_error(reply.status, reply.error, None)
         elif body.get("stream"):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
 from payi_instrument import scope as _scope
-from payi_instrument.scope import Scope, Values, declared, merge
+from payi_instrument.scope import Block, Scope, Values, declared, merge
 from payi_instrument.wire.headers import PREFIX, PayiHeaderNames
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from payi_instrument.scope import LimitIds
 
 P = ParamSpec("P")
+ScopeT = TypeVar("ScopeT", bound=Scope)
+_new = object.__new__
 R = TypeVar("R")
 
 
@@ -31,29 +33,29 @@ class Opener:
     decorated function or block.
     """
 
-    __slots__ = ("_begins_use_case", "_declared", "_merged", "_under")
+    __slots__ = ("_declared", "_kept")
 
     def __init__(self, values: Values) -> None:
         """Take the checked values of :func:`~payi_instrument.scope.declared`."""
         self._declared = values
-        self._under: Values | None = None
-        self._merged = values
-        self._begins_use_case = self._begins(None)
+        self._kept = self._merge(None)
 
-    def open(self) -> Scope:
+    def open(self, kind: type[ScopeT]) -> ScopeT:
         """Return a new scope inside the current one; the caller enters it."""
         parent = _scope.current()
-        under = parent.values if parent is not None else None
-        if under is not self._under:
-            return self._open_under(parent, under)
-        return Scope(self._merged, parent, self._begins_use_case)
+        under, values, mints = self._kept  # read at once: other threads may put another merge there meanwhile
+        around = parent.values if parent is not None else None
+        if around is not under:
+            self._kept = (_, values, mints) = self._merge(around)
+        scope = _new(kind)  # a call of the class would cost as much as all the rest
+        scope.values = values
+        scope.parent = parent
+        scope.mints = mints
+        return scope
 
-    def _open_under(self, parent: Scope | None, under: Values | None) -> Scope:
-        """Merge anew. Other threads may do the same at once, so the scope is made from this merge's own values."""
+    def _merge(self, under: Values | None) -> tuple[Values | None, Values, bool]:
         merged = self._declared if under is None else merge(under, self._declared)
-        begins = self._begins(under)
-        self._under, self._merged, self._begins_use_case = under, merged, begins
-        return Scope(merged, parent, begins)
+        return under, merged, self._begins(under)
 
     def _begins(self, under: Values | None) -> bool:
         """Say whether a scope under these values begins an instance of a use case of its own."""
@@ -68,7 +70,7 @@ class track_context:  # noqa: N801  # the published name
 
     Use it with `with` or `async with`; it may be entered again, also nested and from several tasks. None inherits, an
     empty value clears (section 4.1). Raises `TypeError` naming an argument of the wrong type. The block's variable is
-    the :class:`~payi_instrument.scope.Scope`: the values in effect and `last_result`.
+    the :class:`~payi_instrument.scope.Block`: the values in effect and `last_result`.
     """
 
     __slots__ = ("_opener",)
@@ -111,9 +113,9 @@ class track_context:  # noqa: N801  # the published name
             )
         )
 
-    def __enter__(self) -> Scope:
+    def __enter__(self) -> Block:
         """Enter a new scope and return it."""
-        scope = self._opener.open()
+        scope = self._opener.open(Block)
         _scope.enter_block(scope, self)
         return scope
 
@@ -123,7 +125,7 @@ class track_context:  # noqa: N801  # the published name
         """Restore what was in effect when this block was entered; an exception passes unchanged."""
         _scope.leave_block(self)
 
-    async def __aenter__(self) -> Scope:
+    async def __aenter__(self) -> Block:
         """Enter a new scope and return it."""
         return self.__enter__()
 

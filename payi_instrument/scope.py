@@ -136,16 +136,43 @@ def _override_members(parent: UseCase, child: UseCase) -> UseCase:
 
 
 class Scope:
-    """One entry of a decorator or context block: the merged values, and the use-case instance that belongs to it.
+    """One entry of a decorator: the merged values, and whether an instance of a use case begins here."""
 
-    Reading an attribute gives the value in effect: `limit_ids`, `user_id`, `use_case_id`, … (the fields of
-    :class:`~payi_instrument.event.Attribution`). `last_result` is the result of the last call made inside.
+    __slots__ = ("_instance_id", "last_result", "mints", "parent", "values")
+    values: Values
+    parent: Scope | None
+    mints: bool
+    last_result: Result | None
+    _instance_id: str
+
+    def __init__(self, values: Values, parent: Scope | None, mints: bool, /) -> None:  # noqa: FBT001
+        """Open a scope inside `parent`; `mints` says that it begins an instance of a use case of its own."""
+        self.values = values
+        self.parent = parent
+        self.mints = mints
+
+    def instance_id(self) -> str:
+        """Return the id of the use-case instance that began here, made when first read."""
+        try:
+            return self._instance_id
+        except AttributeError:
+            from payi_instrument.ids import new_id
+
+            with _making_id:  # a scope is shared by the threads and tasks that it was handed to
+                if not hasattr(self, "_instance_id"):
+                    self._instance_id = new_id()
+                return self._instance_id
+
+
+class Block(Scope):
+    """One entry of a context block: reading an attribute gives the value in effect there.
+
+    `limit_ids`, `user_id`, `use_case_id`, … are the fields of :class:`~payi_instrument.event.Attribution`;
+    `last_result` is the result of the last call made inside, None before the first.
     """
 
-    __slots__ = ("_instance_id", "entry", "last_result", "mints", "parent", "values")
-    entry: tuple[object, Token[Scope | None]] | None
-    last_result: Result | None
-    _instance_id: str | None
+    __slots__ = ("entry",)
+    entry: tuple[object, Token[Scope | None]]
 
     if TYPE_CHECKING:
         limit_ids: tuple[str, ...]
@@ -162,28 +189,13 @@ class Scope:
         resource_scope: str | None
         log_prompt_and_response: bool | None
 
-    def __init__(self, values: Values, parent: Scope | None, mints: bool, /) -> None:  # noqa: FBT001  # made per call
-        """Open a scope inside `parent`; `mints` says that it begins an instance of a use case of its own."""
-        self.values = values
-        self.parent = parent
-        self.mints = mints
-
     def __getattr__(self, name: str) -> object:
-        """Return a value in effect; what no call has set yet is None."""
-        if name in {"last_result", "_instance_id", "entry"}:
+        """Return a value in effect, generating the use-case id when it is first read."""
+        if name == "last_result":
             return None
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(attribution(self), name)
-
-    def instance_id(self) -> str:
-        """Return the id of the use-case instance that began here, made when first read."""
-        if self._instance_id is None:
-            from payi_instrument.ids import new_id
-
-            with _making_id:  # a scope is shared by the threads and tasks that it was handed to
-                self._instance_id = self._instance_id or new_id()
-        return self._instance_id
 
 
 _making_id = threading.Lock()
@@ -204,7 +216,7 @@ enter = _current.set
 leave = _current.reset
 
 
-def enter_block(scope: Scope, block: object) -> None:
+def enter_block(scope: Block, block: object) -> None:
     """Enter a scope on behalf of a block, which leaves it by :func:`leave_block`."""
     scope.entry = (block, enter(scope))
 
@@ -212,10 +224,11 @@ def enter_block(scope: Scope, block: object) -> None:
 def leave_block(block: object) -> None:
     """Leave the innermost scope here that this block entered; in a foreign context do nothing."""
     scope = current()
-    while scope is not None and (scope.entry is None or scope.entry[0] is not block):
+    while scope is not None:
+        if isinstance(scope, Block) and scope.entry[0] is block:
+            leave_anywhere(scope.entry[1])
+            return
         scope = scope.parent
-    if scope is not None and scope.entry is not None:
-        leave_anywhere(scope.entry[1])
 
 
 def leave_anywhere(token: Token[Scope | None]) -> None:

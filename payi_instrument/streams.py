@@ -44,7 +44,7 @@ class Ending:
         self.call = call
         self._delivery = delivery
         self._answer = weakref.ref(answer)  # the answer holds us, not the other way round
-        self._hooks: list[tuple[Any, str, Any]] = []
+        self._hooks: list[tuple[dict[str, Any], str, Any]] = []
         _open.add(weakref.ref(self, _open.discard))
 
     def __del__(self) -> None:
@@ -53,17 +53,17 @@ class Ending:
 
     def hook(self, response: Any, name: str, function: Callable[..., Any]) -> None:
         """Let a function stand for a method of the response until the call ends."""
-        self._hooks.append((response, name, vars(response).get(name)))
+        own: dict[str, Any] = response.__dict__
+        self._hooks.append((own, name, own.get(name)))
         setattr(response, name, function)
 
     def _unhook(self) -> None:
         """Give the response its methods back; otherwise only a garbage collection would free it."""
-        while self._hooks:
-            response, name, before = self._hooks.pop()
+        hooks, self._hooks = self._hooks, []
+        for own, name, before in hooks:
+            own.pop(name, None)
             if before is not None:
-                setattr(response, name, before)
-            else:
-                vars(response).pop(name, None)
+                own[name] = before
 
     def abandon(self) -> None:
         """End without waiting, locking or running the user's code: a finaliser may run in the middle of anything."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
 from payi_instrument import scope as _scope
 from payi_instrument.context import Opener
-from payi_instrument.scope import declared
+from payi_instrument.scope import Scope, declared
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
@@ -94,7 +94,7 @@ def _function(function: Callable[P, R], opener: Opener) -> Callable[P, R]:
 
     @functools.wraps(function)
     def tracked(*args: P.args, **kwargs: P.kwargs) -> R:
-        token = enter(open_scope())
+        token = enter(open_scope(Scope))
         try:
             return function(*args, **kwargs)
         finally:
@@ -110,7 +110,7 @@ def _coroutine_function(
 
     @functools.wraps(function)
     async def tracked(*args: P.args, **kwargs: P.kwargs) -> R:
-        token = enter(open_scope())
+        token = enter(open_scope(Scope))
         try:
             return await function(*args, **kwargs)
         finally:
@@ -126,7 +126,7 @@ def _generator_function(
 
     @functools.wraps(function)
     def tracked(*args: P.args, **kwargs: P.kwargs) -> Generator[Any, Any, R]:
-        scope = opener.open()
+        scope = opener.open(Scope)
         body = function(*args, **kwargs)
         sent, thrown = None, None
         while True:
@@ -153,7 +153,7 @@ def _async_generator_function(
 
     @functools.wraps(function)
     async def tracked(*args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[Any, Any]:
-        scope = opener.open()
+        scope = opener.open(Scope)
         body = function(*args, **kwargs)
         sent, thrown = None, None
         while True:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import openai
 import pytest
 
+from examples.openai_standin import Reply
 from payi_instrument import guard, track_context
 from payi_instrument.delivery.inline import InlineDelivery
 from payi_instrument.providers import openai as provider
@@ -51,6 +52,35 @@ def test_q1_the_answer_bears_its_cost_and_limits(sdk: OpenAI, meter: MemoryMeter
     limit = answer.xproxy_result.limits["m"]
     assert (limit.state, limit.spent, limit.max, limit.stale) == ("ok", 0.007, 10, False)
     assert answer.xproxy_result.cost.total.base == 0.007
+
+
+def test_p26_the_first_chunk_comes_before_the_first_text_and_that_before_the_end(
+    sdk: OpenAI, standin: StandIn, meter: MemoryMeter
+) -> None:
+    standin.reply.pause = 0.01
+    list(sdk.chat.completions.create(**ASK, stream=True))
+
+    [event] = meter.events
+    first, text, end = (
+        event.time_to_first_token_ms,
+        event.time_to_first_completion_token_ms,
+        event.end_to_end_latency_ms,
+    )
+    assert first is not None
+    assert text is not None
+    assert end is not None
+    assert 0 < first < text < end
+
+
+def test_each_model_is_metered_as_itself(sdk: OpenAI, standin: StandIn, meter: MemoryMeter) -> None:
+    standin.replies["gpt-4o-mini"] = Reply(usage={"prompt_tokens": 2_000_000, "completion_tokens": 0})
+    for model in ("gpt-4o", "gpt-4o-mini"):
+        sdk.chat.completions.create(**{**ASK, "model": model})
+
+    assert [(event.resource, event.units["text"]) for event in meter.events] == [
+        ("gpt-4o", (1200, 400)),
+        ("gpt-4o-mini", (2_000_000, 0)),
+    ]
 
 
 def test_the_same_answer_twice_is_two_events(sdk: OpenAI, meter: MemoryMeter) -> None:

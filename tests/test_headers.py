@@ -75,7 +75,7 @@ EFFECTIVE = st.builds(
 GROUPS = {
     "use case": [name for name in HEADER_VALUES if "UseCase" in name],
     "others": [name for name in HEADER_VALUES if "UseCase" not in name],
-    "everything": list(HEADER_VALUES),
+    "some of each": [PayiHeaderNames.user_id, PayiHeaderNames.limit_ids, PayiHeaderNames.use_case_name, "x-other"],
 }
 
 
@@ -86,7 +86,7 @@ def headers_in_any_case(draw: st.DrawFn, group: str) -> dict[str, str]:
     return {draw(change)(name): draw(HEADER_VALUES[name]) for name in sorted(names)}
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=200)
 @pytest.mark.parametrize("group", GROUPS)
 @given(data=st.data())
 def test_headers_of_one_call_replace_the_values_in_effect(group: str, data: st.DataObject) -> None:

@@ -132,7 +132,7 @@ def test_scopes_over_the_global_values_merge_as_section_4_2_says(group: str, dat
     check(seen[:-1], [expected([global_said, *chain[: depth + 1]]) for depth in range(len(chain))])
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 @pytest.mark.parametrize("group", GROUPS)
 @given(data=st.data())
 def test_decorators_merge_as_blocks_do(group: str, data: st.DataObject) -> None:

@@ -19,7 +19,8 @@ def check(*command: object) -> None:
 
 
 def test_mypy_sees_the_types_of_decorated_functions() -> None:
-    check("mypy", "--strict", "--config-file=", "--follow-imports=silent", *sorted(PROGRAMS.glob("*.py")))
+    options = ("--strict", "--config-file=", "--follow-imports=silent", "--cache-dir=.mypy_cache/tests")
+    check("mypy", *options, *sorted(PROGRAMS.glob("*.py")))
 
 
 def test_basedpyright_sees_the_types_of_decorated_functions(tmp_path: Path) -> None:

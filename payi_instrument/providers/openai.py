@@ -35,7 +35,7 @@ views = (
 )
 
 _CHAT = "/chat/completions"
-_REFUSED = 400
+_REFUSALS = (400, 422)
 _IMAGE_TOKENS = 765
 """What a provider of this wire takes for a high-detail image of common size, for estimates only."""
 _HIDDEN = "<not_instrumented>"
@@ -138,8 +138,8 @@ def _parse(answers: list[object], parser: Callable[[Any], Any], answer: Any) -> 
 
 
 def refuses_usage(error: Exception) -> bool:
-    """Say whether the provider refused `stream_options`, which it names in a 400."""
-    return getattr(error, "status_code", None) == _REFUSED and "stream_options" in str(error)
+    """Say whether the provider refused `stream_options`, which it names in a 400, or a 422 where a schema is checked."""
+    return getattr(error, "status_code", None) in _REFUSALS and "stream_options" in str(error)
 
 
 def kind(facts: CallFacts, answer: Any) -> Kind:

@@ -259,7 +259,7 @@ FORKING = """
 def test_q15_a_fork_neither_doubles_nor_blocks(standin: StandIn, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/ledger.db"
     with Payi(base_url=url) as payi:
-        payi.limits.create(limit_name="L", limit_id="l", max=0.01, threshold=0.75)
+        payi.limits.create(limit_name="L", limit_id="l", max=0.007, threshold=0.75)
         done = run(textwrap.dedent(PROGRAM) + textwrap.dedent(FORKING), url, standin.url, "5")
         total = payi.limits.retrieve("l").limit.totals.requests.total
     assert (done.returncode, done.stderr) == (0, "")

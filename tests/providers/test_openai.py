@@ -241,10 +241,11 @@ def test_an_answer_that_the_sdk_refuses_to_parse_is_billed_all_the_same(
     assert event.provider_response_id == "chatcmpl-cut"
 
 
+@pytest.mark.parametrize("status", [400, 422])
 def test_a_host_that_refuses_our_request_for_usage_is_asked_again_without_it(
-    sdk: OpenAI, standin: StandIn, meter: MemoryMeter
+    sdk: OpenAI, standin: StandIn, meter: MemoryMeter, status: int
 ) -> None:
-    standin.reply.refuses_usage = True
+    standin.reply.refuses_usage = status
     for _ in range(2):
         assert len(list(sdk.chat.completions.create(**ASK, stream=True))) == 6
 
@@ -254,7 +255,7 @@ def test_a_host_that_refuses_our_request_for_usage_is_asked_again_without_it(
 
 
 def test_a_usage_chunk_that_was_not_asked_for_is_the_callers(sdk: OpenAI, standin: StandIn, meter: MemoryMeter) -> None:
-    standin.reply.refuses_usage = True
+    standin.reply.refuses_usage = 400
     list(sdk.chat.completions.create(**ASK, stream=True))
     standin.reply.body = SAMPLES["streams"][0]["chunks"]
 
@@ -263,7 +264,7 @@ def test_a_usage_chunk_that_was_not_asked_for_is_the_callers(sdk: OpenAI, standi
 
 
 def test_a_refusal_of_the_callers_own_options_is_the_callers(sdk: OpenAI, standin: StandIn, meter: MemoryMeter) -> None:
-    standin.reply.refuses_usage = True
+    standin.reply.refuses_usage = 400
     with pytest.raises(openai.BadRequestError, match="stream_options"):
         sdk.chat.completions.create(**ASK, stream=True, stream_options={"include_usage": True})
 
