@@ -12,6 +12,7 @@ import sqlite3
 import weakref
 from contextlib import suppress
 from decimal import Decimal
+from functools import lru_cache
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
@@ -289,7 +290,10 @@ if hasattr(os, "register_at_fork"):
 
 
 def _limit(row: tuple[Any, ...]) -> LimitRow:
-    return LimitRow(row[0], row[1], Decimal(row[2]), Decimal(row[3]), Decimal(row[4]), Decimal(row[5]), *row[6:])
+    return LimitRow(row[0], row[1], _term(row[2]), _term(row[3]), Decimal(row[4]), Decimal(row[5]), *row[6:])
+
+
+_term = lru_cache(1024)(Decimal)  # max and threshold stay the same from event to event
 
 
 def _ready(connection: sqlite3.Connection, path: str) -> bool:
