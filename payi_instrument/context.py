@@ -49,8 +49,13 @@ class Opener:
             self._kept = (_, values, mints) = self._merge(around)
         scope = _new(kind)  # a call of the class would cost as much as all the rest
         scope.values = values
-        scope.parent = parent
         scope.mints = mints
+        if parent is None:
+            scope.minter = scope.block = None
+        else:
+            scope.minter = parent if parent.mints else parent.minter
+            block = cast("Block", parent) if parent.is_block else parent.block
+            scope.block = block if block is None or not block.left else _scope.still_open(block)
         return scope
 
     def _merge(self, under: Values | None) -> tuple[Values | None, Values, bool]:

@@ -18,6 +18,7 @@ from payi_instrument import guard, scope, streams
 from payi_instrument.call import Settings
 from payi_instrument.client.client import AsyncPayi, Payi
 from payi_instrument.config import Config, instrument_config
+from payi_instrument.delivery.backlog import flush_all
 from payi_instrument.delivery.inline import InlineDelivery
 from payi_instrument.delivery.known import KnownLimits
 from payi_instrument.delivery.meter import Meter
@@ -41,12 +42,11 @@ _EVERY = "*"
 class Instrumentation:
     """The handle of running metering: flush it, shut it down, take it back."""
 
-    def __init__(self, meter: Meter, delivery: InlineDelivery, installation: Installation, config: Config) -> None:
+    def __init__(self, meter: Meter, delivery: InlineDelivery, installation: Installation) -> None:
         """Take what was put together."""
         self._meter = meter
         self._delivery = delivery
         self._installation = installation
-        self._config = config
 
     def serves(self, client: Payi | AsyncPayi) -> bool:
         """Say whether events go to the meter of this client."""
@@ -70,11 +70,19 @@ class Instrumentation:
                 _active = None
                 scope.set_global(None)
 
-    def at_exit(self) -> None:
-        """Deliver what is open or queued, within `exit_timeout`."""
-        streams.abandon_open()
-        if not self.flush(self._config.exit_timeout):
-            guard.logger.warning("payi: the meter was not reached before exit; events that waited for it are lost")
+
+@atexit.register
+def _at_exit() -> None:
+    """Deliver what is open or queued, whichever instrumentation it began under, within the last one's `exit_timeout`."""
+    streams.abandon_open()
+    if not flush_all(_Exit.timeout) or not (_active is None or _active.flush(_Exit.timeout)):
+        guard.logger.warning("payi: the meter was not reached before exit; events that waited for it are lost")
+
+
+class _Exit:
+    """How long the exit of the process may take, in seconds."""
+
+    timeout = 2.0
 
 
 _active: Instrumentation | None = None
@@ -110,7 +118,7 @@ def payi_instrument(
         except BaseException:
             guard.forward_to(None)
             raise
-        atexit.register(_active.at_exit)
+        _Exit.timeout = settings.exit_timeout
         guard.logger.debug("payi: instrumented in %.1f ms", (time.perf_counter() - began) * 1000)
         return _active
 
@@ -137,7 +145,7 @@ def _assemble(payi: Clients | None, instruments: Iterable[str] | None, config: C
     for provider in providers:
         installation.provider(provider, Runtime(shared, delivery, gate))
     scope.set_global(global_values)
-    return Instrumentation(meter, delivery, installation, config)
+    return Instrumentation(meter, delivery, installation)
 
 
 def _global_values(config: Config) -> scope.Values | None:

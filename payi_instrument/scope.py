@@ -136,20 +136,25 @@ def _override_members(parent: UseCase, child: UseCase) -> UseCase:
 
 
 class Scope:
-    """One entry of a decorator: the merged values, and whether an instance of a use case begins here."""
+    """One entry of a decorator: the merged values, and whether an instance of a use case begins here (`mints`).
 
-    __slots__ = ("_instance_id", "last_result", "mints", "parent", "values")
+    It links to what it may need of the scopes around it, the nearest that mints and the nearest open block, and not to
+    the scope around it: a callback that schedules itself from inside would make an endless chain of those.
+    """
+
+    __slots__ = ("_instance_id", "block", "minter", "mints", "values")
     values: Values
-    parent: Scope | None
     mints: bool
-    last_result: Result | None
+    minter: Scope | None
+    block: Block | None
     _instance_id: str
+    is_block = False
 
-    def __init__(self, values: Values, parent: Scope | None, mints: bool, /) -> None:  # noqa: FBT001
-        """Open a scope inside `parent`; `mints` says that it begins an instance of a use case of its own."""
+    def __init__(self, values: Values) -> None:
+        """Make the outermost scope, which begins an instance of its own."""
         self.values = values
-        self.parent = parent
-        self.mints = mints
+        self.mints = True
+        self.minter = self.block = None
 
     def instance_id(self) -> str:
         """Return the id of the use-case instance that began here, made when first read."""
@@ -171,8 +176,11 @@ class Block(Scope):
     `last_result` is the result of the last call made inside, None before the first.
     """
 
-    __slots__ = ("entry",)
+    __slots__ = ("entry", "last_result", "left")
     entry: tuple[object, Token[Scope | None]]
+    last_result: Result | None
+    left: bool
+    is_block = True
 
     if TYPE_CHECKING:
         limit_ids: tuple[str, ...]
@@ -218,17 +226,31 @@ leave = _current.reset
 
 def enter_block(scope: Block, block: object) -> None:
     """Enter a scope on behalf of a block, which leaves it by :func:`leave_block`."""
+    scope.left = False
     scope.entry = (block, enter(scope))
 
 
 def leave_block(block: object) -> None:
     """Leave the innermost scope here that this block entered; in a foreign context do nothing."""
-    scope = current()
-    while scope is not None:
-        if isinstance(scope, Block) and scope.entry[0] is block:
-            leave_anywhere(scope.entry[1])
+    found = nearest_block(current())
+    while found is not None:
+        if found.entry[0] is block:
+            found.left = True
+            leave_anywhere(found.entry[1])
             return
-        scope = scope.parent
+        found = found.block
+
+
+def nearest_block(scope: Scope | None) -> Block | None:
+    """Return the block that a scope is, or the nearest one around it."""
+    return scope if isinstance(scope, Block) else scope.block if scope is not None else None
+
+
+def still_open(block: Block | None) -> Block | None:
+    """Return a block or the nearest one around it that was not left yet."""
+    while block is not None and block.left:
+        block = block.block
+    return block
 
 
 def leave_anywhere(token: Token[Scope | None]) -> None:
@@ -249,7 +271,7 @@ def set_global(values: Values | None) -> None:
     """Install the process-wide values, or remove them with None; what the former meter answered is forgotten here."""
     _warned.clear()
     forget_result()
-    _Global.scope = None if values is None else Scope(values, None, True)  # noqa: FBT003
+    _Global.scope = None if values is None else Scope(values)
 
 
 def has_scope() -> bool:
@@ -270,9 +292,7 @@ def attribution(scope: Scope | None) -> Attribution:
     if base.use_case_name is None or base.use_case_id is not None:
         # "" is the explicit wish for no id
         return base if base.use_case_id != "" else base.with_use_case_id(None)
-    owner = scope
-    while owner is not None and not owner.mints:
-        owner = owner.parent
+    owner = scope if scope is None or scope.mints else scope.minter
     if outermost is not None and (owner is None or _same_use_case(global_values, values)):
         owner = outermost
     return base.with_use_case_id(owner.instance_id()) if owner is not None else base
@@ -326,12 +346,12 @@ def _kept(properties: Properties | None) -> Properties:
 
 
 def remember(result: Result) -> None:
-    """Make `result` the last one of this task or thread, and of every scope around the call."""
+    """Make `result` the last one of this task or thread, and of every block around the call."""
     _last.set(result)
-    scope = current()
-    while scope is not None:
-        scope.last_result = result
-        scope = scope.parent
+    block = nearest_block(current())
+    while block is not None:
+        block.last_result = result
+        block = block.block
 
 
 def last_result() -> Result | None:

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+from hypothesis import settings
 
 from payi_instrument import guard
 from payi_instrument.client.client import Payi
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from payi_instrument.testing import MemoryMeter
     from payi_instrument.wire.categories import CategoryResourceResponse
     from payi_instrument.wire.result import XproxyResult
+
+settings.register_profile("shared machine", deadline=None)  # tests say what happens, never how long it takes
+settings.load_profile("shared machine")
 
 
 class Use(Protocol):

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import json
 import pickle
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -57,8 +58,13 @@ def test_q1_the_answer_bears_its_cost_and_limits(sdk: OpenAI, meter: MemoryMeter
 def test_p26_the_first_chunk_comes_before_the_first_text_and_that_before_the_end(
     sdk: OpenAI, standin: StandIn, meter: MemoryMeter
 ) -> None:
-    standin.reply.pause = 0.01
-    list(sdk.chat.completions.create(**ASK, stream=True))
+    standin.reply.pause = 0.005
+    stream = sdk.chat.completions.create(**ASK, stream=True)
+    for _ in range(2):  # the role, then the first word
+        time.sleep(0.005)
+        next(stream)
+    time.sleep(0.005)
+    list(stream)
 
     [event] = meter.events
     first, text, end = (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import weakref
 from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
@@ -97,6 +98,8 @@ class HttpTransport(_Wire):
         super().__init__(base_url, api_key, headers, timeout)
         self._own = client is None
         self._client = client or http.Client(limits=_LIMITS, follow_redirects=True)
+        if self._own:
+            weakref.finalize(self, self._client.close).atexit = False  # what exit hooks still deliver comes first
 
     def send(self, request: Request[Any]) -> Reply:
         """Send one request; raises `APIConnectionError`, `APITimeoutError` or the error of the answer's status."""

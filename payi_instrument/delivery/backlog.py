@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import weakref
 from collections import deque
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from payi_instrument.event import UsageEvent
 
-    Item = UsageEvent | Callable[[], UsageEvent | None] | threading.Event
+    Item = tuple["Backlog", UsageEvent | Callable[[], UsageEvent | None] | threading.Event]
 
 _MAKE = Guard("make an event")
 _FIRST_DELAY_S = 0.5
@@ -28,69 +30,96 @@ _LONGEST_DELAY_S = 8.0
 
 
 class Backlog:
-    """Deliver events from a thread of its own; `deliver` says whether an event is settled, delivered or refused for good."""
+    """Deliver events from a thread of its own; `deliver` says whether an event is settled, delivered or refused for good.
+
+    What is queued holds the backlog, the thread does not: it ends when the last who could put something is gone.
+    """
 
     def __init__(self, deliver: Callable[[UsageEvent], bool], max_events: int) -> None:
         """Take how one event is delivered, and how many may wait before the oldest is dropped and counted."""
-        self._deliver = deliver
+        self.deliver = deliver
         self._max_events = max_events
+        self._events: deque[UsageEvent] = deque()
         self.dropped = 0
         self._begin()
         _backlogs.add(self)
 
     def _begin(self) -> None:
         """Start with an empty queue and a fresh thread: at first, and again in a forked child."""
-        self._queue: SimpleQueue[Item] = SimpleQueue()
-        threading.Thread(target=self._run, args=(self._queue,), name="payi-backlog", daemon=True).start()
+        self._queue: SimpleQueue[Item | None] = SimpleQueue()
+        self._events.clear()
+        threading.Thread(target=_run, args=(self._queue,), name="payi-backlog", daemon=True).start()
+        end = weakref.finalize(self, self._queue.put, None)
+        end.atexit = False
 
     def put(self, event: UsageEvent | Callable[[], UsageEvent | None]) -> None:
         """Queue an event, or what makes it; safe in a finaliser."""
-        self._queue.put(event)
+        self._queue.put((self, event))
 
     def flush(self, timeout: float) -> bool:
         """Wait until what is queued now is delivered, at most `timeout` seconds; False when it is not."""
         done = threading.Event()
-        self._queue.put(done)
+        self._queue.put((self, done))
         return done.wait(timeout)
 
-    def _run(self, queue: SimpleQueue[Item]) -> None:
-        events: deque[UsageEvent] = deque()
-        flushes: list[threading.Event] = []
-        delay: float | None = None
-        while True:
-            self._collect(queue, delay, events, flushes)
-            while events and self._deliver(events[0]):
-                events.popleft()
-            if events:
-                delay = min((delay or _FIRST_DELAY_S / 2) * 2, _LONGEST_DELAY_S)
-                continue
-            delay = None
-            while flushes:
-                flushes.pop().set()
-
-    def _collect(
-        self,
-        queue: SimpleQueue[Item],
-        delay: float | None,
-        events: deque[UsageEvent],
-        flushes: list[threading.Event],
-    ) -> None:
-        """Wait for something to do, or `delay` seconds before the next try, and take all that is there."""
-        try:
-            item = queue.get(timeout=delay)
-            while True:
-                if isinstance(item, threading.Event):
-                    flushes.append(item)
-                elif (event := _made(item)) is not None:
-                    events.append(event)
-                item = queue.get_nowait()
-        except Empty:
-            pass
-        while len(events) > self._max_events:
-            events.popleft()
+    def take(self, event: UsageEvent) -> None:
+        """Add an event to those that wait, dropping the oldest when there are too many."""
+        self._events.append(event)
+        if len(self._events) > self._max_events:
+            self._events.popleft()
             self.dropped += 1
             if self.dropped == 1:
                 logger.warning("payi: more than %d events wait for the meter; dropping the oldest", self._max_events)
+
+    def deliver_all(self) -> bool:
+        """Deliver what waits, in order; False when some of it has to wait longer."""
+        while self._events:
+            if not self.deliver(self._events[0]):
+                return False
+            self._events.popleft()
+        return True
+
+
+def _run(queue: SimpleQueue[Item | None]) -> None:
+    """Deliver what is put into a backlog's queue until the backlog is gone; retry with growing delays."""
+    waiting: Backlog | None = None
+    flushes: list[threading.Event] = []
+    delay: float | None = None
+    while True:
+        items = _collect(queue, delay)
+        if None in items:
+            return
+        waiting = _take(items, flushes) or waiting
+        del items  # an idle thread must hold no backlog
+        if waiting is not None and not waiting.deliver_all():
+            delay = min((delay or _FIRST_DELAY_S / 2) * 2, _LONGEST_DELAY_S)
+            continue
+        waiting, delay = None, None
+        while flushes:
+            flushes.pop().set()
+
+
+def _take(items: list[Item | None], flushes: list[threading.Event]) -> Backlog | None:
+    """Sort what was put, and return the backlog that it was put into."""
+    backlog: Backlog | None = None
+    for item in items:
+        if item is not None:
+            backlog, put = item
+            if isinstance(put, threading.Event):
+                flushes.append(put)
+            elif (event := _made(put)) is not None:
+                backlog.take(event)
+    return backlog
+
+
+def _collect(queue: SimpleQueue[Item | None], delay: float | None) -> list[Item | None]:
+    """Wait for something to do, or `delay` seconds before the next try, and return all that is there."""
+    items: list[Item | None] = []
+    with suppress(Empty):
+        items.append(queue.get(timeout=delay))
+        while True:
+            items.append(queue.get_nowait())
+    return items
 
 
 def _made(item: UsageEvent | Callable[[], UsageEvent | None]) -> UsageEvent | None:
@@ -102,6 +131,13 @@ def _made(item: UsageEvent | Callable[[], UsageEvent | None]) -> UsageEvent | No
 
 
 _backlogs: weakref.WeakSet[Backlog] = weakref.WeakSet()
+
+
+def flush_all(timeout: float) -> bool:
+    """Flush every backlog that somebody can still put something into, at the exit of the process."""
+    deadline = time.monotonic() + timeout
+    flushed = [backlog.flush(max(deadline - time.monotonic(), 0)) for backlog in list(_backlogs)]
+    return all(flushed)
 
 
 def _begin_again() -> None:

@@ -5,8 +5,10 @@ Source: instrumentation-semantics section 7.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+import weakref
 from typing import TYPE_CHECKING, NamedTuple
 
 from payi_instrument.delivery.worker import Worker
@@ -46,6 +48,7 @@ class KnownLimits:
         self._tracking: dict[str, float] = {}
         self._told: dict[str, str] = {}
         self._lock = threading.Lock()
+        _every.add(self)
         self._listener = listener
         self._worker = Worker("payi-limit-states") if listener is not None else None
 
@@ -144,6 +147,22 @@ class KnownLimits:
             return told is None or told.result(timeout) is False
         except TimeoutError:
             return False
+
+    def forget_lock(self) -> None:
+        """Take a lock of its own in a forked child: a thread that did not come along may have held this one."""
+        self._lock = threading.Lock()
+
+
+_every: weakref.WeakSet[KnownLimits] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for known in list(_every):
+        known.forget_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def _spent(standing: LimitResult) -> float:
