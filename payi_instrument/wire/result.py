@@ -144,7 +144,7 @@ class XproxyResult(Model):
 
 
 class LaterResult(XproxyResult):
-    """A result that is made when it is first read: most are never looked at, and making one costs a tenth of booking one.
+    """A result that is made when it is first read: most are never looked at.
 
     Whatever reads it (an attribute, `==`, `repr`, serialisation, a copy) finds a whole :class:`XproxyResult`.
     """
