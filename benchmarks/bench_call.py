@@ -1,8 +1,8 @@
 """What metering adds to an OpenAI call: sync, async, and each chunk of a stream.
 
-The real SDK over an in-memory transport, so that the provider costs nothing. Blocks of calls with and without metering
-take turns in one run, and the figures are differences of medians: the calls without metering suffer from our cold caches
-too, less than when single calls take turns.
+The real SDK over an in-memory transport, so that the provider costs nothing. Blocks of calls take turns in one run: plain,
+followed by the raw statements of an ingest and nothing else (the floor), and metered. Figures are differences of medians to
+the plain ones: those suffer from our cold caches too, less than when single calls take turns.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 import openai
+from bench_ingest import RawLedger
 from measure import Row, alternating, alternating_async
 
 from payi_instrument import AsyncPayi, Payi, payi_instrument, track, track_context
@@ -62,14 +63,15 @@ def rows() -> list[Row]:
         url = f"sqlite:///{folder}/ledger.db"
         meter = Payi(base_url=url)
         meter.limits.create(limit_name="m", limit_id="m", max=1_000_000)
-        found.append(_sync(meter))
-        found.append(_async(AsyncPayi(base_url=url)))
+        raw = RawLedger(f"{folder}/raw.db")
+        found.append(_sync(meter, raw))
+        found.append(_async(AsyncPayi(base_url=url), raw))
         found += _chunks(meter)
         meter.close()
     return found
 
 
-def _sync(meter: Payi) -> Row:
+def _sync(meter: Payi, raw: RawLedger) -> Row:
     plain, metered = _sync_client(), _sync_client()
     handle = payi_instrument(meter)
 
@@ -78,12 +80,20 @@ def _sync(meter: Payi) -> Row:
         metered.chat.completions.create(**_QUESTION)
 
     _bare(plain)
-    base, ours = alternating([lambda: plain.chat.completions.create(**_QUESTION), call], blocks=_BLOCKS, count=_COUNT)
+
+    def base_call() -> None:
+        plain.chat.completions.create(**_QUESTION)
+
+    def floor_call() -> None:
+        base_call()
+        raw.ingest()
+
+    times = alternating([base_call, floor_call, call], blocks=_BLOCKS, count=_COUNT)
     handle.uninstrument()
-    return _row("added per call, inline, sync", base, ours, 200)
+    return _row("added per call, inline, sync", times, 200)
 
 
-def _async(meter: AsyncPayi) -> Row:
+def _async(meter: AsyncPayi, raw: RawLedger) -> Row:
     plain, metered = _async_client(), _async_client()
     handle = payi_instrument(meter)
 
@@ -96,14 +106,20 @@ def _async(meter: AsyncPayi) -> Row:
     async def base_call() -> None:
         await plain.chat.completions.create(**_QUESTION)
 
-    base, ours = alternating_async([base_call, call], blocks=_BLOCKS, count=_COUNT)
+    async def floor_call() -> None:
+        await base_call()
+        raw.ingest()
+
+    times = alternating_async([base_call, floor_call, call], blocks=_BLOCKS, count=_COUNT)
     handle.uninstrument()
-    return _row("added per call, inline, async", base, ours, 350)
+    return _row("added per call, inline, async", times, 350)
 
 
-def _row(what: str, base: float, ours: float, goal: float) -> Row:
-    added = (ours - base) * 1e6
-    return Row(what, f"{base * 1e6:.0f} us", f"{ours * 1e6:.0f} us", added, goal, "us")
+def _row(what: str, times: list[float], goal: float) -> Row:
+    base, floor, ours = (time * 1e6 for time in times)
+    return Row(
+        f"{what} (plain {base:.0f} us)", f"{floor - base:.0f} us", f"{ours - base:.0f} us", ours - base, goal, "us"
+    )
 
 
 def _chunks(meter: Payi) -> list[Row]:

@@ -21,7 +21,7 @@ from payi_instrument.event import Attribution, UsageEvent
 _BLOCKS, _COUNT = 21, 200
 
 
-class _Raw:
+class RawLedger:
     """The statements of one ingest with one limit, with nothing decided between them."""
 
     def __init__(self, path: str) -> None:
@@ -37,7 +37,7 @@ class _Raw:
         self._numbers = itertools.count()
 
     def ingest(self) -> None:
-        """Run them once."""
+        """Run them once, for the next event."""
         number = next(self._numbers)
         run = self._database.execute
         row = [f"01a1ff92-454d-78d3-{number:016x}", "default", f"{number:032x}", "system.openai", "gpt-4o", "r" * 36]
@@ -73,7 +73,7 @@ class _Raw:
 def rows() -> list[Row]:
     """Measure p50 in a tight loop."""
     with tempfile.TemporaryDirectory() as folder:
-        raw = _Raw(str(Path(folder) / "raw.db"))
+        raw = RawLedger(str(Path(folder) / "raw.db"))
         client = Payi(base_url=f"sqlite:///{folder}/ours.db")
         client.limits.create(limit_name="m", limit_id="m", max=1_000_000)
         who = Attribution(limit_ids=("m",), user_id="u", use_case_name="x", use_case_id="y" * 36)

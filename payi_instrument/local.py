@@ -68,14 +68,17 @@ class LocalTransport:
         return [_result(outcome) for outcome in self._engine().ingest(list(events), self._application)]
 
     async def aingest(self, events: Sequence[UsageEvent]) -> list[XproxyResult]:
-        """Book events on a worker thread; what many tasks queue meanwhile is committed together.
+        """Book events at once where nobody has to be waited for, else on a worker thread.
 
-        A task that is cancelled while it waits has its events booked all the same.
+        What many tasks queue for the thread is committed together. A task that is cancelled while it waits has its events
+        booked all the same.
         """
         engine = self._engine()
-        ticket = engine.put(list(events), self._application)
-        settled = asyncio.get_running_loop().run_in_executor(self._thread(), engine.settle, ticket)
-        outcomes = await asyncio.shield(settled)
+        outcomes = engine.ingest_nowait(list(events), self._application)
+        if outcomes is None:
+            ticket = engine.put(list(events), self._application)
+            settled = asyncio.get_running_loop().run_in_executor(self._thread(), engine.settle, ticket)
+            outcomes = await asyncio.shield(settled)
         return [_result(outcome) for outcome in outcomes]
 
     def limit_states(self, limit_ids: Sequence[str], timeout: float | None = None) -> Mapping[str, LimitResult]:  # noqa: ARG002
@@ -83,8 +86,10 @@ class LocalTransport:
         return self._engine().limit_states(list(limit_ids), self._application)
 
     async def alimit_states(self, limit_ids: Sequence[str], timeout: float | None = None) -> Mapping[str, LimitResult]:  # noqa: ARG002, ASYNC109
-        """Return how limits stand now, read on a worker thread."""
-        self._engine()
+        """Return how limits stand now, read on a worker thread when somebody has to be waited for."""
+        states = self._engine().limit_states_nowait(list(limit_ids), self._application)
+        if states is not None:
+            return states
         return await asyncio.get_running_loop().run_in_executor(self._thread(), self.limit_states, limit_ids)
 
     def close(self) -> None:

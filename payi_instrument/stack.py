@@ -34,24 +34,24 @@ def stack_trace(library: str) -> str:
     texts: list[str] = []
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # the documented way to a frame
     while frame is not None and len(texts) < _MAX_FRAMES:
-        place = _place(frame)
+        code = frame.f_code
+        place = _known.get((id(code), frame.f_lasti))  # hashing code or counting lines costs more
+        if place is None or place.code is not code:
+            place = _look_at(frame)
         if texts or place.package not in inner:
             texts.append(place.text)
         frame = frame.f_back
     return f"[{','.join(texts)}]"
 
 
-def _place(frame: FrameType) -> _Place:
-    """Return where a frame is, found by code object and instruction: hashing code or counting lines costs more."""
-    code = frame.f_code
-    key = (id(code), frame.f_lasti)
-    place = _known.get(key)
-    if place is None or place.code is not code:
-        import json
+def _look_at(frame: FrameType) -> _Place:
+    """Find out where a frame is, and remember it by code object and instruction."""
+    import json
 
-        if len(_known) >= _MAX_KNOWN:  # code that is made anew all the time must not fill the memory
-            _known.clear()
-        package = str(frame.f_globals.get("__name__")).partition(".")[0]
-        text = json.dumps(f"{code.co_filename}:{frame.f_lineno}:{code.co_qualname}")
-        place = _known[key] = _Place(code, package, text)
+    if len(_known) >= _MAX_KNOWN:  # code that is made anew all the time must not fill the memory
+        _known.clear()
+    code = frame.f_code
+    package = str(frame.f_globals.get("__name__")).partition(".")[0]
+    place = _Place(code, package, json.dumps(f"{code.co_filename}:{frame.f_lineno}:{code.co_qualname}"))
+    _known[id(code), frame.f_lasti] = place
     return place

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +17,7 @@ from payi_instrument.errors import MissingExtraError, PayiError
 from payi_instrument.event import Attribution, UsageEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from payi_instrument.local import LocalTransport
@@ -150,36 +151,72 @@ async def test_many_tasks_ingest_and_each_gets_its_own_result(client: Payi, tran
     assert counted(client) == 200
 
 
-async def test_the_loop_goes_on_while_the_ledger_is_busy(url: str) -> None:
-    """The ledger's lock is held by another connection; other tasks run until it is let go."""
+@contextmanager
+def busy(url: str) -> Iterator[None]:
+    """Hold the ledger's write lock from another connection."""
+    other = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    yield
+    other.execute("ROLLBACK")
+    other.close()
+
+
+@pytest.fixture
+async def shared(url: str) -> AsyncIterator[AsyncPayi]:
+    """Return a client of a ledger file with the limit `a`."""
     async with AsyncPayi(base_url=url) as client:
         await client.limits.create(limit_name="a", limit_id="a", max=1)
-        other = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
-        waiting = asyncio.create_task(client.transport.aingest([event()]))
+        yield client
+
+
+async def test_the_loop_goes_on_while_the_ledger_is_busy(url: str, shared: AsyncPayi) -> None:
+    """Another connection writes; other tasks run until it is done, and limits can be read meanwhile."""
+    with busy(url):
+        waiting = [asyncio.create_task(shared.transport.aingest([event()])) for _ in range(3)]
         for _ in range(100):
             await asyncio.sleep(0)
-        assert not waiting.done()
-        other.execute("ROLLBACK")
-        other.close()
-        [result] = await waiting
-        assert result.limits["a"].state == "ok"
+        assert (await shared.transport.alimit_states(["a"]))["a"].state == "ok"
+        assert not any(task.done() for task in waiting)
+    results = [result for task in waiting for result in await task]
+
+    assert [result.limits["a"].state for result in results] == ["ok"] * 3
 
 
-async def test_a_cancelled_task_has_its_event_booked_once(client: Payi, transport: LocalTransport) -> None:
-    blocked = threading.Event()
-    loop = asyncio.get_running_loop()
-    occupied = loop.run_in_executor(transport._thread(), blocked.wait)
-    task = asyncio.create_task(transport.aingest([event()]))
-    await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    blocked.set()
-    await occupied
-    await transport.alimit_states(["a"])
+async def test_a_cancelled_task_has_its_event_booked_once(url: str, shared: AsyncPayi) -> None:
+    with busy(url):
+        task = asyncio.create_task(shared.transport.aingest([event()]))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    await shared.transport.aingest([event()] * 20)  # on the thread, after it
 
-    assert counted(client) == 1
+    with Payi(base_url=url) as client:
+        assert counted(client) == 21
+
+
+async def test_the_log_of_what_a_loop_ingests_is_moved_into_the_file(tmp_path: Path, shared: AsyncPayi) -> None:
+    """Commits that wait for nothing do not move it; those between them do."""
+    for _ in range(1500):
+        await shared.transport.aingest([event()])
+
+    assert (tmp_path / "l.db").stat().st_size > 1000 * 200
+    assert (tmp_path / "l.db-wal").stat().st_size < 8_000_000
+
+
+async def test_a_loop_does_not_wait_for_a_disk_that_is_asked_to_keep_every_commit(url: str) -> None:
+    """With `synchronous=full` every commit waits for the disk, so every one is made on the thread."""
+    async with AsyncPayi(base_url=f"{url}?synchronous=full") as client:
+        thread = client.transport._thread()
+        occupied, free = threading.Event(), threading.Event()
+        thread.submit(lambda: (occupied.set(), free.wait()))
+        occupied.wait()
+        task = asyncio.create_task(client.transport.aingest([event()]))
+        await asyncio.sleep(0)
+        assert not task.done()
+        free.set()
+        [result] = await task
+        assert result.cost is not None
 
 
 async def test_what_the_meter_refuses_is_in_the_result(transport: LocalTransport) -> None:

@@ -12,6 +12,7 @@ from payi_instrument.engine.catalogue import system_catalogue
 from payi_instrument.engine.commit import Committer, Ticket
 from payi_instrument.engine.intake import bulk_event, bulk_items, single
 from payi_instrument.engine.meter import Ingest, Meter, Options, Outcome
+from payi_instrument.engine.nowait import NoWait
 from payi_instrument.engine.results import Standing
 from payi_instrument.ids import new_id
 from payi_instrument.wire import operations as table
@@ -20,6 +21,9 @@ from payi_instrument.wire.ingest import APIErrorBody, BulkIngestResponse, BulkIt
 from payi_instrument.wire.message import Reply, Request
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from payi_instrument.engine.ledger import LimitRow
     from payi_instrument.engine.store_core import CoreStore
     from payi_instrument.engine.store_sqlite import SqliteStore
     from payi_instrument.event import UsageEvent
@@ -37,9 +41,13 @@ class Engine:
     def __init__(self, store: SqliteStore, options: Options) -> None:
         """Take an open ledger and how strict to be."""
         self._store = store
-        commit = partial(_commit, Meter(store, system_catalogue(), options))
+        self._meter = partial(Meter, catalogue=system_catalogue(), options=options)
+        commit = partial(_commit, self._meter(store))
         self._committer: Committer[Batch, list[Outcome]] = Committer(commit, lambda: store.lock)
-        closing = weakref.finalize(self, store.close)
+        self._close_with_me(store.close)
+
+    def _close_with_me(self, close: Callable[[], None]) -> None:
+        closing = weakref.finalize(self, close)
         closing.atexit = False  # what other exit hooks still deliver comes first
 
     @cached_property
@@ -47,6 +55,12 @@ class Engine:
         from payi_instrument.engine.store_core import CoreStore
 
         return CoreStore(self._store)
+
+    @cached_property
+    def _nowait(self) -> NoWait:
+        nowait = NoWait(self._store, self._meter)
+        self._close_with_me(nowait.close)
+        return nowait
 
     def answer(self, request: Request[Any], application: str) -> Reply:
         """Answer one operation."""
@@ -95,16 +109,31 @@ class Engine:
         """Return the outcomes of queued events, committing them unless another caller did."""
         return self._committer.settle(ticket)
 
+    def ingest_nowait(self, events: list[UsageEvent], application: str) -> list[Outcome] | None:
+        """Book events as :meth:`ingest` does, but only if nobody has to be waited for; None when not.
+
+        Raises `APIConnectionError` when nothing could be stored.
+        """
+        return self._nowait.ingest([Ingest(application, event) for event in events])
+
     def limit_states(self, limit_ids: list[str], application: str) -> dict[str, LimitResult]:
         """Return how limits stand now, unknown ids left out: what a gate asks before a call."""
         with self._store.lock:
-            rows = self._store.read_limits(application, limit_ids)
-        states: dict[str, LimitResult] = {}
-        for limit_id, row in rows.items():
-            spend = rules.spent(row)
-            state = rules.state_at(row.limit_type, row.max, row.threshold, spend)
-            states[limit_id] = Standing(limit_id, state, row.limit_type, row.max, spend).result()
-        return states
+            return _states(self._store.read_limits(application, limit_ids))
+
+    def limit_states_nowait(self, limit_ids: list[str], application: str) -> dict[str, LimitResult] | None:
+        """Return how limits stand now, None when somebody has to be waited for."""
+        rows = self._nowait.read_limits(application, limit_ids)
+        return _states(rows) if rows is not None else None
+
+
+def _states(rows: Mapping[str, LimitRow]) -> dict[str, LimitResult]:
+    states: dict[str, LimitResult] = {}
+    for limit_id, row in rows.items():
+        spend = rules.spent(row)
+        state = rules.state_at(row.limit_type, row.max, row.threshold, spend)
+        states[limit_id] = Standing(limit_id, state, row.limit_type, row.max, spend).result()
+    return states
 
 
 def _commit(meter: Meter, batches: list[Batch]) -> list[list[Outcome]]:

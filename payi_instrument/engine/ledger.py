@@ -11,6 +11,7 @@ from decimal import Decimal, Inexact
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from payi_instrument.engine.pricing import EXACT
+from payi_instrument.errors import APIConnectionError
 from payi_instrument.wire.ingest import MAX_COUNT
 
 if TYPE_CHECKING:
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 
     from payi_instrument.engine.pricing import ResourceVersion
     from payi_instrument.event import Attribution, UsageEvent
+
+
+class LedgerBusyError(APIConnectionError):
+    """Say that somebody else is writing to the ledger, and that the store was told not to wait; nothing was stored."""
+
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

@@ -113,9 +113,9 @@ def price(version: ResourceVersion | None, units: Mapping[str, tuple[int, int]])
                 continue
             warnings.append(f"unit_fallback: {unit}")
         if count_input:
-            total_input = EXACT.add(total_input, EXACT.multiply(unit_price.input, Decimal(count_input)))
+            total_input = EXACT.add(total_input, EXACT.multiply(unit_price.input, count_input))
         if count_output:
-            total_output = EXACT.add(total_output, EXACT.multiply(unit_price.output, Decimal(count_output)))
+            total_output = EXACT.add(total_output, EXACT.multiply(unit_price.output, count_output))
     return Cost(_to_step(total_input), _to_step(total_output), unknown, tuple(warnings))
 
 
@@ -166,7 +166,5 @@ def _split(unit: str) -> tuple[str, str, str]:
 
 def _to_step(value: Decimal) -> Decimal:
     """Round to the twelve places that the ledger keeps; prices with more are rare, sums of rounded costs are exact."""
-    exponent = value.as_tuple().exponent
-    if isinstance(exponent, int) and exponent >= -_PLACES:
-        return value
-    return value.quantize(STEP, context=_ROUNDED)
+    rounded = _ROUNDED.quantize(value, STEP)
+    return value if rounded == value else rounded  # as it was written, without the twelve places' zeros

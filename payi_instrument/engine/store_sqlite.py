@@ -16,7 +16,7 @@ from functools import lru_cache
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
-from payi_instrument.engine.ledger import EventRow, LimitRow
+from payi_instrument.engine.ledger import EventRow, LedgerBusyError, LimitRow
 from payi_instrument.engine.resources import CustomVersion, to_versions
 from payi_instrument.errors import APIConnectionError, PayiError
 
@@ -67,16 +67,19 @@ _HAS_CATEGORY = "SELECT 1 FROM resource_versions WHERE category = ? AND deleted 
 class SqliteStore:
     """A ledger in a SQLite file, or in memory when `path` is None."""
 
-    def __init__(self, path: str | None, *, synchronous: str = "normal") -> None:
+    def __init__(self, path: str | None, *, synchronous: str = "normal", waits: bool = True) -> None:
         """Open the ledger, creating or migrating it first when needed.
 
-        Raises `PayiError` naming the path when the file can't be opened, is not a ledger, or is newer than this package.
+        One that does not wait (`waits=False`) raises `LedgerBusyError` where another would wait for a writer, and leaves it to
+        the others to move the log into the file, which waits for the disk. Raises `PayiError` naming the path when the
+        file can't be opened, is not a ledger, or is newer than this package.
         """
         if sqlite3.sqlite_version_info < _OLDEST:
             msg = f"SQLite {sqlite3.sqlite_version} is too old: 3.37 or newer is needed"
             raise PayiError(msg)
         self._path = path
         self._synchronous = synchronous
+        self._waits = waits
         self._closed = False
         self.lock = RLock()  # the collector may close a store in the thread that holds it for a fork
         try:
@@ -95,10 +98,13 @@ class SqliteStore:
         _stores.add(self)
 
     def _connect(self) -> sqlite3.Connection:
+        timeout = _BUSY_TIMEOUT_S if self._waits else 0
         connection = sqlite3.connect(
-            self._path or ":memory:", timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            self._path or ":memory:", timeout=timeout, isolation_level=None, check_same_thread=False
         )
         connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+        if not self._waits:
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
         return connection
 
     def _open(self) -> None:
@@ -121,10 +127,17 @@ class SqliteStore:
 
         upgrade(URL.create("sqlite", database=path))
 
+    def without_waiting(self) -> SqliteStore | None:
+        """Return a store of the same ledger that never waits for a writer nor for the disk; None where that can't be."""
+        if self._path is None:
+            return self
+        return SqliteStore(self._path, waits=False) if self._synchronous == "normal" else None
+
     def transaction(self) -> _Transaction:
         """Hold SQLite's write lock until the block ends; the caller holds `lock`.
 
-        Raises `APIConnectionError` when SQLite fails; nothing is stored then.
+        Raises `LedgerBusyError` when a store that does not wait finds another writer, `APIConnectionError` when SQLite
+        fails; nothing is stored then.
         """
         return _Transaction(self._connection, self._path)
 
@@ -251,7 +264,8 @@ class _Transaction:
 
 
 def _unusable(path: str | None, error: sqlite3.Error) -> APIConnectionError:
-    return APIConnectionError(f"the ledger {path or 'in memory'} can't be used: {error}")
+    busy = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+    return (LedgerBusyError if busy else APIConnectionError)(f"the ledger {path or 'in memory'} can't be used: {error}")
 
 
 _stores: weakref.WeakSet[SqliteStore] = weakref.WeakSet()

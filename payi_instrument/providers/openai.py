@@ -220,22 +220,11 @@ def units_of(usage: Any, tier: str | None = None) -> Units:
     """
     usage = _members(usage)
     prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
-    input_details = _members(usage.get("prompt_tokens_details"))
-    output_details = _members(usage.get("completion_tokens_details"))
-    cached = _count(input_details, "cached_tokens") or _count(usage, "num_cached_tokens")
-    text_in, input_parts = _split(
-        prompt,
-        text_cache_read=cached,
-        text_cache_write=_count(input_details, "cache_write_tokens"),
-        audio=_count(input_details, "audio_tokens"),
-        vision=_count(input_details, "image_tokens"),
-    )
-    text_out, output_parts = _split(
-        completion,
-        reasoning=_count(output_details, "reasoning_tokens"),
-        audio=_count(output_details, "audio_tokens"),
-        image=_count(output_details, "image_tokens"),
-    )
+    details = _members(usage.get("prompt_tokens_details"))
+    if (cached := usage.get("num_cached_tokens")) and not details.get("cached_tokens"):
+        details = {**details, "cached_tokens": cached}
+    text_in, input_parts = _split(prompt, details, _INPUT_PARTS)
+    text_out, output_parts = _split(completion, _members(usage.get("completion_tokens_details")), _OUTPUT_PARTS)
     unaccounted = _count(usage, "total_tokens") - prompt - completion  # thinking that a host leaves out of its details
     if unaccounted > 0:
         output_parts["reasoning"] = output_parts.get("reasoning", 0) + unaccounted
@@ -249,14 +238,25 @@ def units_of(usage: Any, tier: str | None = None) -> Units:
     return _on_tier(units, tier)
 
 
-def _split(total: int, **parts: int) -> tuple[int, dict[str, int]]:
+_INPUT_PARTS = {
+    "cached_tokens": "text_cache_read",
+    "cache_write_tokens": "text_cache_write",
+    "audio_tokens": "audio",
+    "image_tokens": "vision",
+}
+_OUTPUT_PARTS = {"reasoning_tokens": "reasoning", "audio_tokens": "audio", "image_tokens": "image"}
+"""The counts that a usage's details take out of a side, and the units that they are."""
+
+
+def _split(total: int, details: Mapping[str, Any], parts: Mapping[str, str]) -> tuple[int, dict[str, int]]:
     """Take the parts out of a total, never more than is left; what remains is text."""
     taken: dict[str, int] = {}
-    for unit, count in parts.items():
-        share = min(count, total)
-        if share > 0:
-            taken[unit] = share
-            total -= share
+    if details:
+        for name, unit in parts.items():
+            share = min(_count(details, name), total)
+            if share > 0:
+                taken[unit] = share
+                total -= share
     return total, taken
 
 
