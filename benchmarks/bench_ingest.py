@@ -25,6 +25,7 @@ class RawLedger:
     """The statements of one ingest with one limit, with nothing decided between them."""
 
     def __init__(self, path: str) -> None:
+        """Make a ledger with one limit."""
         SqliteStore(path).close()
         self._database = sqlite3.connect(path, isolation_level=None)
         self._database.execute("PRAGMA synchronous = NORMAL")

@@ -8,19 +8,41 @@ from __future__ import annotations
 import os
 import weakref
 from collections import deque
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from payi_instrument.errors import APIConnectionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
+    from types import TracebackType
 
 ItemT = TypeVar("ItemT")
 AnswerT = TypeVar("AnswerT")
 
 _MAX_GROUP = 256
 """Most tickets that one transaction answers, so that the first of a long queue need not wait for the last."""
+
+
+class Lock(Protocol):
+    """A lock of `threading`."""
+
+    def acquire(self, blocking: bool = ...) -> bool:  # noqa: FBT001  # theirs
+        """Take it; False when it is taken and not to be waited for."""
+        ...
+
+    def release(self) -> None:
+        """Let it go."""
+        ...
+
+    def __enter__(self) -> bool:
+        """Take it."""
+        ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        """Let it go."""
+        ...
 
 
 class Ticket(Generic[ItemT, AnswerT]):
@@ -41,14 +63,26 @@ class Committer(Generic[ItemT, AnswerT]):
 
     __slots__ = ("__weakref__", "_commit", "_lock", "_queue")
 
-    def __init__(
-        self, commit: Callable[[list[ItemT]], list[AnswerT]], lock: Callable[[], AbstractContextManager[object]]
-    ) -> None:
+    def __init__(self, commit: Callable[[list[ItemT]], list[AnswerT]], lock: Callable[[], Lock]) -> None:
         """Take the function that commits a list of items in one transaction, and how to get the store's lock."""
         self._commit = commit
         self._queue: deque[Ticket[ItemT, AnswerT]] = deque()
         self._lock = lock
         _committers.add(self)
+
+    def commit(self, item: ItemT) -> AnswerT:
+        """Commit an item and return its answer: alone when nobody else is here, else with what is queued meanwhile.
+
+        Raises what the commit raised.
+        """
+        lock = self._lock()
+        if self._queue or not lock.acquire(blocking=False):
+            return self.settle(self.put(item))
+        try:
+            [answer] = self._commit([item])
+        finally:
+            lock.release()
+        return answer
 
     def put(self, item: ItemT) -> Ticket[ItemT, AnswerT]:
         """Queue an item; :meth:`settle` waits for its answer."""

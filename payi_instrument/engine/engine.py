@@ -99,7 +99,7 @@ class Engine:
 
         Raises `APIConnectionError` when nothing could be stored.
         """
-        return self._committer.settle(self.put(events, application))
+        return self._committer.commit([Ingest(application, event) for event in events])
 
     def put(self, events: list[UsageEvent], application: str) -> Ticket[Batch, list[Outcome]]:
         """Queue events for the next commit, whoever makes it; :meth:`settle` waits for the outcomes."""

@@ -98,6 +98,10 @@ class Meter:
 
     def _lock(self, batch: list[Ingest]) -> dict[str, dict[str, LimitRow]]:
         """Lock every limit that the batch names, application by application, in id order."""
+        if len(batch) == 1:  # nearly always, and its caller waits
+            [(application, event)] = batch
+            limit_ids = event.attribution.limit_ids
+            return {application: self._store.lock_limits(application, sorted(limit_ids))} if limit_ids else {}
         named: dict[str, set[str]] = {}
         for application, event in batch:
             if event.attribution.limit_ids:
@@ -142,7 +146,7 @@ class Meter:
         use_case, instance = self._use_case(event, warnings)
         version = self._version(event, moment, now, warnings)
         cost = price(version, with_context(version, event.units) if version is not None else event.units)
-        warnings.extend(cost.warnings)
+        warnings += cost.warnings
         named = self._named_limits(event, rows, warnings)
         standings = _standings(event, named, cost)
         notes = _notes(warnings, list(event.request_tags), cost, unpriced=version is None and bool(event.units))
@@ -259,8 +263,8 @@ class Meter:
                 raise ContractError("blocking_limit_not_allowed", f"limit_ids: {', '.join(blocking)} are of type block")
             if unknown and self._options.strict_limits:
                 raise ContractError("invalid_limit_ids", f"limit_ids: {', '.join(unknown)} are unknown; create them")
-        warnings.extend(f"limit_not_found: {limit_id}" for limit_id in unknown)
-        warnings.extend(f"blocking_limit_not_allowed: {limit_id}" for limit_id in blocking)
+        warnings += [f"limit_not_found: {limit_id}" for limit_id in unknown]
+        warnings += [f"blocking_limit_not_allowed: {limit_id}" for limit_id in blocking]
         return named
 
 

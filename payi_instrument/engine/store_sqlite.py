@@ -70,9 +70,9 @@ class SqliteStore:
     def __init__(self, path: str | None, *, synchronous: str = "normal", waits: bool = True) -> None:
         """Open the ledger, creating or migrating it first when needed.
 
-        One that does not wait (`waits=False`) raises `LedgerBusyError` where another would wait for a writer, and leaves it to
-        the others to move the log into the file, which waits for the disk. Raises `PayiError` naming the path when the
-        file can't be opened, is not a ledger, or is newer than this package.
+        One that does not wait (`waits=False`) raises `LedgerBusyError` where another would wait for a writer, and leaves
+        it to the others to move the log into the file, which waits for the disk. Raises `PayiError` naming the path when
+        the file can't be opened, is not a ledger, or is newer than this package.
         """
         if sqlite3.sqlite_version_info < _OLDEST:
             msg = f"SQLite {sqlite3.sqlite_version} is too old: 3.37 or newer is needed"

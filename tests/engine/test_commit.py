@@ -47,8 +47,28 @@ class Doubler:
 def test_a_lone_caller_commits_its_own_item() -> None:
     doubler = Doubler()
 
-    assert doubler.committer.settle(doubler.committer.put(21)) == 42
-    assert doubler.groups == [[21]]
+    assert doubler.committer.commit(21) == 42
+    assert doubler.committer.settle(doubler.committer.put(22)) == 44
+    assert doubler.groups == [[21], [22]]
+
+
+def test_a_caller_commits_what_others_queued_before_it_too() -> None:
+    doubler = Doubler()
+    ticket = doubler.committer.put(1)
+
+    assert doubler.committer.commit(2) == 4
+    assert doubler.committer.settle(ticket) == 2
+    assert doubler.groups == [[1, 2]]
+
+
+def test_a_caller_that_fails_alone_lets_the_next_one_through() -> None:
+    doubler = Doubler()
+    doubler.trouble = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        doubler.committer.commit(1)
+    doubler.trouble = None
+
+    assert doubler.committer.commit(2) == 4
 
 
 def test_the_first_caller_commits_all_that_is_queued_in_order() -> None:
@@ -68,7 +88,7 @@ def test_every_thread_gets_its_own_answer() -> None:
     def ask(first: int) -> bool:
         barrier.wait()
         numbers = range(first, first + 500)
-        return all(doubler.committer.settle(doubler.committer.put(number)) == number * 2 for number in numbers)
+        return all(doubler.committer.commit(number) == number * 2 for number in numbers)
 
     with ThreadPoolExecutor(8) as threads:
         assert all(threads.map(ask, range(0, 4000, 500)))
