@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import threading
+import weakref
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -177,6 +178,7 @@ class Installation:
 
     def __init__(self) -> None:
         """Begin with nothing installed."""
+        self._installs: list[Callable[[ModuleType], None]] = []
         self._undo: list[Callable[[], None]] = []
         self._lock = threading.Lock()
         self.active = True
@@ -202,9 +204,16 @@ class Installation:
         self._when_imported("multiprocessing.util", lambda module: module.register_after_fork(self, _begin_process))
 
     def _when_imported(self, name: str, install: Callable[[ModuleType], None]) -> None:
+        """Install once a module is there; the hook of one that is never imported stays for ever, so it holds nothing."""
+        index = len(self._installs)
+        self._installs.append(install)
+        reference = weakref.ref(self)
+
         def hook(module: ModuleType) -> None:
-            with _INSTALL:
-                install(module)
+            installation = reference()
+            if installation is not None and installation.active:
+                with _INSTALL:
+                    installation._installs[index](module)  # noqa: SLF001  # our own
 
         wrapt.when_imported(name)(hook)
 

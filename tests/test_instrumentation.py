@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -35,8 +36,8 @@ def state_of_the_process() -> list[object]:
     attributes = [
         vars(openai.OpenAI).get("request"),
         vars(openai.AsyncOpenAI).get("request"),
-        openai.OpenAI.request,
-        openai.AsyncOpenAI.request,
+        inspect.getattr_static(openai.OpenAI, "request"),
+        inspect.getattr_static(openai.AsyncOpenAI, "request"),
         vars(ThreadPoolExecutor)["submit"],
         vars(threading.Thread)["start"],
     ]

@@ -91,11 +91,12 @@ class InlineDelivery:
 
     def _undelivered(self, event: UsageEvent, error: Exception) -> XproxyResult:
         """Return the result of an event that is not with the meter: queued when a retry may help."""
-        queued = _may_pass(error)
+        queued = _is_outage(error) or not isinstance(error, APIStatusError)  # our own failure gets a second try
         limits = self._known.stale(event.attribution.limit_ids)  # as known now: what is queued may be delivered at once
         if queued:
             self._backlog.put(event)
-            self._note_failure(error)
+            if _is_outage(error):
+                self._note_failure(error)
             code = "api_connection_error" if isinstance(error, APIConnectionError) else "ingest_retry_enqueued"
         else:
             code = (error.code if isinstance(error, APIStatusError) else None) or "unknown_error"
@@ -109,7 +110,7 @@ class InlineDelivery:
         try:
             [result] = self._meter.ingest([event])
         except Exception as error:  # noqa: BLE001  # the thread has to outlive every error
-            if _may_pass(error):
+            if _is_outage(error):
                 self._note_failure(error)
                 return False
             code = error.code if isinstance(error, APIStatusError) else None
@@ -135,8 +136,8 @@ class InlineDelivery:
             logger.error("payi: event of %s/%s refused: %s %s", event.category, event.resource, code, message)
 
 
-def _may_pass(error: Exception) -> bool:
-    """Say whether a delivery may succeed later: the meter was not reached, busy, or at fault."""
+def _is_outage(error: Exception) -> bool:
+    """Say whether the meter was not reached, busy, or at fault, so that the same event may be delivered later."""
     if isinstance(error, APIStatusError):
         return error.status_code in _RETRIED or error.status_code >= _SERVER_FAULT
-    return True
+    return isinstance(error, APIConnectionError)

@@ -122,6 +122,22 @@ def test_q6_what_the_meter_refuses_is_not_sent_again_and_logged_once(
     assert caplog.text.count("refused") == 1
 
 
+def test_an_event_that_cannot_be_sent_at_all_does_not_hold_up_the_others(
+    sdk: OpenAI, remote: FailingMeter, caplog: pytest.LogCaptureFixture
+) -> None:
+    odd: list[object] = [object()]
+
+    def redact(texts: dict[str, Any]) -> dict[str, Any]:
+        return {**texts, "properties": {"no JSON": odd.pop()}} if odd else texts
+
+    with instrumented(remote, redact=redact) as handle:
+        assert result_of(sdk).queued
+        assert handle.flush()
+        assert result_of(sdk).cost.total.base == 0.007
+    assert booked(remote) == 1
+    assert "refused" in caplog.text
+
+
 def test_a_meter_that_is_down_is_logged_once_in_a_window(
     sdk: OpenAI, remote: FailingMeter, caplog: pytest.LogCaptureFixture
 ) -> None:
