@@ -212,7 +212,9 @@ class Call:
         properties = {PayiPropertyNames.failure: type(error).__name__}
         with _READ:
             failure = self.provider.read_failure(self.facts, error)
-            if failure.status < _FAILED_FROM:
+            if failure.status < _FAILED_FROM and (
+                self.logs or not self.facts.answers
+            ):  # a parser's error quotes the answer
                 properties[PayiPropertyNames.failure_description] = str(error)[:_MAX_DESCRIPTION]
         event = self._event(failure.usage or usage if failure is not None else usage, properties)
         event.http_status_code = failure.status if failure is not None else CLIENT_FAILURE
@@ -222,6 +224,14 @@ class Call:
             event.provider_response_headers = _shown(failure.headers)
             event.provider_response_json = failure.body if self.logs else None
         return self._redacted(event)
+
+    def failed(self, error: BaseException, delivery: Delivery) -> UsageEvent | None:
+        """End with an exception; return the event to deliver now, none of a cancelled call: it waits for nothing."""
+        event = self.fail(error)
+        if event is None or isinstance(error, Exception):
+            return event
+        delivery.defer(event)
+        return None
 
     def refuse(self, limit_ids: list[str]) -> UsageEvent | None:
         """End before the call was made, because these limits are full (limits-semantics section 6.3)."""

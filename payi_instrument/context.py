@@ -11,14 +11,15 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
 from payi_instrument import scope as _scope
-from payi_instrument.scope import Block, Scope, Values, declared, merge
+from payi_instrument.declared import declared
+from payi_instrument.scope import Block, Scope, Values, merge
 from payi_instrument.wire.headers import PREFIX, PayiHeaderNames
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from payi_instrument.declared import LimitIds
     from payi_instrument.event import Attribution, Result
-    from payi_instrument.scope import LimitIds
 
 P = ParamSpec("P")
 ScopeT = TypeVar("ScopeT", bound=Scope)

@@ -1,4 +1,4 @@
-"""Keep metering out of the caller's way: the one broad `except` of the package.
+"""Keep metering out of the caller's way.
 
 In production an error inside metering is logged and swallowed; in the project's own tests it is raised, so that none
 hides (instrumentation-semantics section 5, decision 18).

@@ -18,6 +18,7 @@ from payi_instrument import guard, scope, streams
 from payi_instrument.call import Settings
 from payi_instrument.client.client import AsyncPayi, Payi
 from payi_instrument.config import Config, instrument_config
+from payi_instrument.declared import declared
 from payi_instrument.delivery.backlog import flush_all
 from payi_instrument.delivery.inline import InlineDelivery
 from payi_instrument.delivery.known import KnownLimits
@@ -76,7 +77,7 @@ def _at_exit() -> None:
     """Deliver what is open or queued, whichever instrumentation it began under, within the last one's `exit_timeout`."""
     streams.abandon_open()
     if not flush_all(_Exit.timeout) or not (_active is None or _active.flush(_Exit.timeout)):
-        guard.logger.warning("payi: the meter was not reached before exit; events that waited for it are lost")
+        guard.logger.warning("payi: the meter was not reached before exit; events that waited for it may be lost")
 
 
 class _Exit:
@@ -150,7 +151,7 @@ def _assemble(payi: Clients | None, instruments: Iterable[str] | None, config: C
 
 def _global_values(config: Config) -> scope.Values | None:
     """Return the values that are in effect everywhere; None captures nothing outside scopes."""
-    values = scope.declared(
+    values = declared(
         limit_ids=config.limit_ids,
         use_case_name=config.use_case_name,
         use_case_id=config.use_case_id,

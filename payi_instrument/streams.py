@@ -45,6 +45,7 @@ class Ending:
         self._delivery = delivery
         self._answer = weakref.ref(answer)  # the answer holds us, not the other way round
         self._hooks: list[tuple[dict[str, Any], str, Any]] = []
+        attach(answer, None)
         _open.add(weakref.ref(self, _open.discard))
 
     def __del__(self) -> None:
@@ -71,47 +72,38 @@ class Ending:
         if self.call.open:
             self._delivery.defer(partial(self.call.finish_stream, self._answer()))
 
-    def finish(self, event: Callable[[Any], UsageEvent | None]) -> None:
-        """End with the event that a method of the call makes of the answer, and deliver it."""
+    def finish(self, event: Callable[[Any], UsageEvent | None], last: object = None) -> None:
+        """End with the event that a method of the call makes of the answer, deliver it, and tell the last chunk too."""
         self._unhook()
         with _END:
             if (made := event(self._answer())) is not None:
-                self._settle(self._delivery.deliver(made))
+                self._settle(self._delivery.deliver(made), last)
 
-    async def afinish(self, event: Callable[[Any], UsageEvent | None]) -> None:
-        """End with the event that a method of the call makes of the answer, and deliver it."""
+    async def afinish(self, event: Callable[[Any], UsageEvent | None], last: object = None) -> None:
+        """End with the event that a method of the call makes of the answer, deliver it, and tell the last chunk too."""
         self._unhook()
         with _END:
             if (made := event(self._answer())) is not None:
-                self._settle(await self._delivery.adeliver(made))
+                self._settle(await self._delivery.adeliver(made), last)
 
     def fail(self, error: BaseException) -> None:
         """End with an exception."""
         self._unhook()
         with _END:
-            if (made := self.call.fail(error)) is None:
-                return
-            if isinstance(error, Exception):
+            if (made := self.call.failed(error, self._delivery)) is not None:
                 self._settle(self._delivery.deliver(made))
-            else:
-                self._delivery.defer(made)
 
     async def afail(self, error: BaseException) -> None:
-        """End with an exception; a cancelled task waits for nothing."""
+        """End with an exception."""
         self._unhook()
         with _END:
-            if (made := self.call.fail(error)) is None:
-                return
-            if isinstance(error, Exception):
+            if (made := self.call.failed(error, self._delivery)) is not None:
                 self._settle(await self._delivery.adeliver(made))
-            else:
-                self._delivery.defer(made)
 
-    def _settle(self, result: Any) -> None:
+    def _settle(self, result: Any, last: object = None) -> None:
         self.call.settled(result)
-        answer = self._answer()
-        if answer is not None:
-            attach(answer, result)
+        attach(self._answer(), result)
+        attach(last, result)
 
 
 _open: set[weakref.ref[Ending]] = set()
@@ -147,11 +139,12 @@ def _is_stepping(inner: Any) -> bool:
 class _Stand:
     """What stands in a stream's inner iterator."""
 
-    __slots__ = ("_ending", "_inner", "_next", "_see")
+    __slots__ = ("_ending", "_inner", "_last", "_next", "_see")
 
     def __init__(self, inner: Any, ending: Ending) -> None:
         self._inner = inner
         self._ending = ending
+        self._last: Any = None
         self._see: Callable[[Any], bool] = self._see_first
         self._next = inner.__next__ if hasattr(inner, "__next__") else inner.__anext__
 
@@ -187,13 +180,14 @@ class Chunks(_Stand):
             try:
                 chunk = self._next()
             except StopIteration:
-                self._ending.finish(self._ending.call.finish_stream)
+                self._ending.finish(self._ending.call.finish_stream, self._last)
                 raise
             except BaseException as error:
                 self._ending.fail(error)
                 raise
             try:
                 if not self._see(chunk):
+                    self._last = chunk
                     return chunk
             except Exception as error:  # noqa: BLE001  # handed to the guard
                 self._unread(error)
@@ -219,13 +213,14 @@ class AsyncChunks(_Stand):
             try:
                 chunk = await self._next()
             except StopAsyncIteration:
-                await self._ending.afinish(self._ending.call.finish_stream)
+                await self._ending.afinish(self._ending.call.finish_stream, self._last)
                 raise
             except BaseException as error:
                 await self._ending.afail(error)
                 raise
             try:
                 if not self._see(chunk):
+                    self._last = chunk
                     return chunk
             except Exception as error:  # noqa: BLE001  # handed to the guard
                 self._unread(error)

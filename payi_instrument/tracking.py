@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
 from payi_instrument import scope as _scope
 from payi_instrument.context import Opener
-from payi_instrument.scope import Scope, declared
+from payi_instrument.declared import declared
+from payi_instrument.scope import Scope
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
 
-    from payi_instrument.scope import LimitIds
+    from payi_instrument.declared import LimitIds
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -123,23 +123,15 @@ class Driver:
 
     def _fail(self, call: Call, error: BaseException) -> None:
         with _FINISH:
-            event = call.fail(error)
-            if event is None:
-                return
-            if isinstance(error, Exception):
+            event = call.failed(error, self._runtime.delivery)
+            if event is not None:
                 call.settled(self._runtime.delivery.deliver(event))
-            else:
-                self._runtime.delivery.defer(event)
 
     async def _afail(self, call: Call, error: BaseException) -> None:
         with _FINISH:
-            event = call.fail(error)
-            if event is None:
-                return
-            if isinstance(error, Exception):
+            event = call.failed(error, self._runtime.delivery)
+            if event is not None:
                 call.settled(await self._runtime.delivery.adeliver(event))
-            else:  # a cancelled task waits for nothing
-                self._runtime.delivery.defer(event)
 
 
 def _settle(call: Call, answer: object, result: Any) -> None:

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from payi_instrument import get_context, track, track_context
-from payi_instrument.scope import declared, set_global
+from payi_instrument.declared import declared
+from payi_instrument.scope import set_global
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -217,6 +218,11 @@ def test_c25_a_value_of_the_wrong_type_is_a_type_error_that_names_it(opener: Any
 def test_c25_an_unknown_argument_is_a_type_error(opener: Any) -> None:
     with pytest.raises(TypeError, match="request_tags"):
         opener(request_tags=["t"])
+
+
+def test_an_unknown_argument_of_a_decorator_names_the_known_ones() -> None:
+    with pytest.raises(TypeError, match=r"^user: .* known are limit_ids, use_case_name, .*, proxy$"):
+        track(user="u")  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("opener", [track, track_context])

@@ -54,16 +54,22 @@ def one(meter: MemoryMeter, *, estimated: bool, failure: str | None = None) -> N
 
 def test_p4_a_full_read(sdk: OpenAI, meter: MemoryMeter) -> None:
     stream = opened(sdk)
-    assert texts(list(stream)) == PIECES
+    assert stream.xproxy_result is None
+    chunks = list(stream)
+    assert texts(chunks) == PIECES
     assert stream.xproxy_result.cost.total.base == 0.007
     assert get_context()["last_result"] is stream.xproxy_result
+    assert chunks[-1].xproxy_result is stream.xproxy_result
+    assert not hasattr(chunks[-2], "xproxy_result")
     one(meter, estimated=False)
 
 
 async def test_p4_a_full_read_awaited(asdk: AsyncOpenAI, meter: MemoryMeter) -> None:
-    stream = await aopened(asdk)
-    assert texts([chunk async for chunk in stream]) == PIECES
-    assert stream.xproxy_result.cost.total.base == 0.007  # type: ignore[attr-defined]
+    stream: Any = await aopened(asdk)
+    chunks = [chunk async for chunk in stream]
+    assert texts(chunks) == PIECES
+    assert stream.xproxy_result.cost.total.base == 0.007
+    assert chunks[-1].xproxy_result is stream.xproxy_result
     one(meter, estimated=False)
 
 
