@@ -72,19 +72,19 @@ class Ending:
         if self.call.open:
             self._delivery.defer(partial(self.call.finish_stream, self._answer()))
 
-    def finish(self, event: Callable[[Any], UsageEvent | None], last: object = None) -> None:
-        """End with the event that a method of the call makes of the answer, deliver it, and tell the last chunk too."""
+    def finish(self, event: Callable[[Any], UsageEvent | None]) -> None:
+        """End with the event that a method of the call makes of the answer, and deliver it."""
         self._unhook()
         with _END:
             if (made := event(self._answer())) is not None:
-                self._settle(self._delivery.deliver(made), last)
+                self._settle(self._delivery.deliver(made))
 
-    async def afinish(self, event: Callable[[Any], UsageEvent | None], last: object = None) -> None:
-        """End with the event that a method of the call makes of the answer, deliver it, and tell the last chunk too."""
+    async def afinish(self, event: Callable[[Any], UsageEvent | None]) -> None:
+        """End with the event that a method of the call makes of the answer, and deliver it."""
         self._unhook()
         with _END:
             if (made := event(self._answer())) is not None:
-                self._settle(await self._delivery.adeliver(made), last)
+                self._settle(await self._delivery.adeliver(made))
 
     def fail(self, error: BaseException) -> None:
         """End with an exception."""
@@ -100,10 +100,9 @@ class Ending:
             if (made := self.call.failed(error, self._delivery)) is not None:
                 self._settle(await self._delivery.adeliver(made))
 
-    def _settle(self, result: Any, last: object = None) -> None:
+    def _settle(self, result: Any) -> None:
         self.call.settled(result)
         attach(self._answer(), result)
-        attach(last, result)
 
 
 _open: set[weakref.ref[Ending]] = set()
@@ -139,12 +138,11 @@ def _is_stepping(inner: Any) -> bool:
 class _Stand:
     """What stands in a stream's inner iterator."""
 
-    __slots__ = ("_ending", "_inner", "_last", "_next", "_see")
+    __slots__ = ("_ending", "_inner", "_next", "_see")
 
     def __init__(self, inner: Any, ending: Ending) -> None:
         self._inner = inner
         self._ending = ending
-        self._last: Any = None
         self._see: Callable[[Any], bool] = self._see_first
         self._next = inner.__next__ if hasattr(inner, "__next__") else inner.__anext__
 
@@ -180,14 +178,13 @@ class Chunks(_Stand):
             try:
                 chunk = self._next()
             except StopIteration:
-                self._ending.finish(self._ending.call.finish_stream, self._last)
+                self._ending.finish(self._ending.call.finish_stream)
                 raise
             except BaseException as error:
                 self._ending.fail(error)
                 raise
             try:
                 if not self._see(chunk):
-                    self._last = chunk
                     return chunk
             except Exception as error:  # noqa: BLE001  # handed to the guard
                 self._unread(error)
@@ -213,14 +210,13 @@ class AsyncChunks(_Stand):
             try:
                 chunk = await self._next()
             except StopAsyncIteration:
-                await self._ending.afinish(self._ending.call.finish_stream, self._last)
+                await self._ending.afinish(self._ending.call.finish_stream)
                 raise
             except BaseException as error:
                 await self._ending.afail(error)
                 raise
             try:
                 if not self._see(chunk):
-                    self._last = chunk
                     return chunk
             except Exception as error:  # noqa: BLE001  # handed to the guard
                 self._unread(error)
