@@ -33,7 +33,7 @@ class RawLedger:
         marks = ", ".join("?" * len(EventRow._fields))
         self._insert = f"INSERT INTO events ({columns}) VALUES ({marks}) ON CONFLICT (application, event_id) DO NOTHING"
         self._database.execute(
-            "INSERT INTO limits VALUES ('default','m','m','allow','1000000','1','0','0',0,0,0,0,0,0,0,0,'{}')"
+            "INSERT INTO limits VALUES ('default','m','m','allow','1000000','1','0','0',0,0,0,0,0,0,0,0,'{}',NULL)"
         )
         self._numbers = itertools.count()
 
@@ -59,7 +59,7 @@ class RawLedger:
         run("BEGIN IMMEDIATE")
         run(
             "SELECT limit_id, limit_type, max, threshold, spent_input, spent_output, ok, exceeded, overrun, blocked,"
-            " blocked_external, failed FROM limits WHERE application = ? AND limit_id IN (?)",
+            " blocked_external, failed, since FROM limits WHERE application = ? AND limit_id IN (?)",
             ("default", "m"),
         ).fetchall()
         run(self._insert, row)

@@ -9,6 +9,10 @@ from __future__ import annotations
 import os
 import time
 from random import Random
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 _random = Random()  # noqa: S311  # uniqueness is all that is asked
 _bits = _random.getrandbits
@@ -25,6 +29,11 @@ def new_id() -> str:
 def ordered_id() -> str:
     """Return a UUID of version 7 as text: ordered by time, so that an index grows at its end (RFC 9562 section 5.7)."""
     return _as_text((time.time_ns() // 1_000_000) << 80 | 0x7 << 76 | _bits(12) << 64 | 0x2 << 62 | _bits(62))
+
+
+def first_id(moment: datetime) -> str:
+    """Return what every :func:`ordered_id` made at or after a moment is greater than or equal to, as text compares."""
+    return _as_text(max(int(moment.timestamp() * 1000), 0) << 80)
 
 
 def _as_text(value: int) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from payi_instrument.engine.ledger import LimitRow
-    from payi_instrument.engine.store_core import CoreStore
+    from payi_instrument.engine.store_core.store import CoreStore
     from payi_instrument.engine.store_sqlite import SqliteStore
     from payi_instrument.event import UsageEvent
     from payi_instrument.wire.result import LimitResult
@@ -52,7 +52,7 @@ class Engine:
 
     @cached_property
     def _core(self) -> CoreStore:
-        from payi_instrument.engine.store_core import CoreStore
+        from payi_instrument.engine.store_core.store import CoreStore
 
         return CoreStore(self._store)
 
@@ -71,9 +71,9 @@ class Engine:
                 return self._ingest_bulk(request, application)
         except ContractError as error:
             return Reply(error.status, envelope(error))
-        from payi_instrument.engine import operations
+        from payi_instrument.engine.operations.answer import answer
 
-        return operations.answer(request, application, self._core)
+        return answer(request, application, self._core, system_catalogue())
 
     def _ingest_single(self, request: Request[Any], application: str) -> Reply:
         [outcome] = self.ingest([single(request)], application)

@@ -26,6 +26,8 @@ class LedgerBusyError(APIConnectionError):
     """Say that somebody else is writing to the ledger, and that the store was told not to wait; nothing was stored."""
 
 
+AHEAD = timedelta(minutes=5)
+"""How far a sender's clock may run ahead of the meter's (wire-api section 3.1)."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -83,6 +85,10 @@ def _whole(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
+STATES = ("ok", "exceeded", "overrun", "blocked", "blocked_external", "failed")
+"""The states that an event reports for a limit, each with a counter of its own."""
+
+
 class EventRow(NamedTuple):
     """One stored event, in the order of the table's columns; times in microseconds, money as text, the rest JSON text."""
 
@@ -115,7 +121,7 @@ class EventRow(NamedTuple):
 
 @dataclass(slots=True)
 class LimitRow:
-    """What the meter reads and writes of one limit: its terms, what was spent on each side, and the counters."""
+    """What the meter reads and writes of one limit: its terms, what was spent on each side, the counters, and since when (µs)."""
 
     limit_id: str
     limit_type: str
@@ -129,6 +135,7 @@ class LimitRow:
     blocked: int = 0
     blocked_external: int = 0
     failed: int = 0
+    since: int | None = None
     changed: bool = False
 
 

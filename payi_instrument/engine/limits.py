@@ -5,6 +5,7 @@ Source: limits-semantics sections 2 to 6.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from payi_instrument.engine.ledger import LimitRow
+    from payi_instrument.wire.limits import CreateLimitBase
 
 NO_THRESHOLD = Decimal(1)
 _MIN_THRESHOLD = Decimal("0.75")
@@ -61,6 +63,22 @@ def book(limit: LimitRow, cost_input: Decimal, cost_output: Decimal, state: str)
     limit.changed = True
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Hold the checked terms of a limit: `max` in USD, and the share of it from which the state is `exceeded`."""
+
+    max: Decimal
+    limit_type: str
+    threshold: Decimal
+    properties: Mapping[str, str] | None
+
+    @classmethod
+    def of(cls, body: CreateLimitBase) -> Terms:
+        """Check what a create says; raise `ContractError` with the code of what is wrong."""
+        properties = None if body.properties is None else merge_properties({}, body.properties, _CREATE)
+        return cls(check_max(body.max), body.limit_type or "allow", check_threshold(body.threshold), properties)
+
+
 def check_name(name: str, code: str = _CREATE) -> str:
     """Return a limit name if it is 1 to 256 characters after trimming; raise `ContractError` with `code` otherwise."""
     if not len(name.strip()) >= 1 or len(name) > _MAX_NAME:
@@ -95,11 +113,13 @@ def check_threshold(value: Decimal | None) -> Decimal:
     return _canonical("threshold", value, _CREATE)
 
 
-def check_properties(properties: Mapping[str, str | None]) -> dict[str, str]:
-    """Return the properties that are set; raise `ContractError` for a blank key."""
-    if any(not key.strip() for key in properties):
-        raise ContractError(_CREATE, "properties: a key is blank, expected non-empty keys")
-    return {key: value for key, value in properties.items() if value is not None}
+def merge_properties(
+    before: Mapping[str, str], changes: Mapping[str, str | None], code: str = "request_processing_error"
+) -> dict[str, str]:
+    """Return properties with changes merged in, None removing a key; raise `ContractError` for a blank key."""
+    if any(not key.strip() for key in changes):
+        raise ContractError(code, "properties: a key is blank, expected non-empty keys")
+    return {key: value for key, value in {**before, **changes}.items() if value is not None}
 
 
 def _canonical(name: str, value: Decimal, code: str) -> Decimal:

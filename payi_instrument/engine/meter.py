@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic_core import to_json
 
 from payi_instrument.engine import limits as rules
-from payi_instrument.engine.ledger import UNSTORABLE, EventRow, LimitRow, storable, to_micros
+from payi_instrument.engine.ledger import AHEAD, UNSTORABLE, EventRow, LimitRow, storable, to_micros
 from payi_instrument.engine.pricing import EXACT, Cost, ResourceVersion, price, with_context
 from payi_instrument.engine.results import Booked, Standing
 from payi_instrument.errors import APIConnectionError
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from payi_instrument.engine.ledger import IngestStore
     from payi_instrument.event import UsageEvent
 
-AHEAD = timedelta(minutes=5)
-"""How far an event's clock may run ahead of the meter's (wire-api section 3.1)."""
 _FAILED_FROM = 400
 _NO_LIMITS: Mapping[str, LimitRow] = {}
 _USE_CASE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)

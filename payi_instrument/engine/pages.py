@@ -1,4 +1,4 @@
-"""Cursors of listings: where the next page begins, bound to the listing that made them.
+"""Listings: one page of many rows in a total order, and the cursor behind its last row.
 
 Source: wire-api section 1.6.
 """
@@ -7,32 +7,67 @@ from __future__ import annotations
 
 import base64
 import json
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from hashlib import sha256
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from payi_instrument.wire.codes import ContractError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
-def listing_digest(operation: str, filters: dict[str, object], *, ascending: bool) -> str:
-    """Return what tells one listing from another: the operation, its filters, its direction."""
-    text = json.dumps([operation, filters, ascending], sort_keys=True)
-    return sha256(text.encode()).hexdigest()[:12]
+    from payi_instrument.wire.operations import PageQuery
 
-
-def encode_cursor(digest: str, moment: datetime, tie: str) -> str:
-    """Return an opaque cursor behind the row with this time and id."""
-    text = json.dumps([digest, moment.isoformat(), tie], separators=(",", ":"))
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+KeyT = TypeVar("KeyT", int, str)
+RowT = TypeVar("RowT")
 
 
-def decode_cursor(cursor: str | None, digest: str) -> tuple[datetime, str] | None:
-    """Return the row that a cursor stands behind; raises `ContractError` `invalid_cursor` for another listing's."""
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[KeyT]):
+    """Say which rows a page holds: `size` of them in order of key and id, beginning behind `after`."""
+
+    ascending: bool
+    after: tuple[KeyT, str] | None
+    size: int
+    digest: str
+
+    @classmethod
+    def asked_by(
+        cls, query: PageQuery, kind: type[KeyT], *, of: str, filters: Mapping[str, object], names: bool = False
+    ) -> Listing[KeyT]:
+        """Read what a query asks of the listing `of` (an operation and its path); keys are times in microseconds, or names.
+
+        Without `sort_ascending` names ascend and times descend. Raises `ContractError` `invalid_cursor` for a cursor that
+        another listing made.
+        """
+        ascending = names if query.sort_ascending is None else query.sort_ascending
+        text = json.dumps([of, dict(filters), ascending], sort_keys=True)
+        digest = sha256(text.encode()).hexdigest()[:12]
+        return cls(ascending, _decoded(query.cursor, digest, kind), query.limit, digest)
+
+    def page(self, rows: list[RowT], key: Callable[[RowT], tuple[KeyT, str]]) -> tuple[list[RowT], str | None]:
+        """Return the rows to show of `size + 1` that were read, and the cursor of the next page, None on the last."""
+        shown = rows[: self.size]
+        return shown, (self._cursor(*key(shown[-1])) if len(rows) > self.size else None)
+
+    def _cursor(self, key: KeyT, tie: str) -> str:
+        text = json.dumps([self.digest, key, tie], separators=(",", ":"))
+        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+    def is_behind(self, key: KeyT, tie: str) -> bool:
+        """Say whether a row stands behind the cursor, in the direction of the listing."""
+        if self.after is None:
+            return True
+        return (key, tie) > self.after if self.ascending else (key, tie) < self.after
+
+
+def _decoded(cursor: str | None, digest: str, kind: type[KeyT]) -> tuple[KeyT, str] | None:
     if not cursor:
         return None
     try:
-        made_for, moment, tie = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        if made_for != digest:
-            raise ContractError("invalid_cursor", "cursor: it belongs to another listing; start again without it")
-        return datetime.fromisoformat(moment).astimezone(UTC), str(tie)
-    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        made_for, key, tie = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except (ValueError, TypeError, RecursionError) as error:
         raise ContractError("invalid_cursor", "cursor: it can't be read; start again without it") from error
+    if made_for != digest or not isinstance(key, kind) or not isinstance(tie, str):
+        raise ContractError("invalid_cursor", "cursor: it belongs to another listing; start again without it")
+    return key, tie

@@ -11,9 +11,11 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
+    REAL,
     BigInteger,
     Column,
     Dialect,
+    Double,
     Index,
     Integer,
     MetaData,
@@ -26,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-from payi_instrument.engine.ledger import from_micros, to_micros
+from payi_instrument.engine.ledger import STATES, from_micros, to_micros
 
 
 class Money(TypeDecorator[Decimal]):
@@ -67,7 +69,8 @@ class Moment(TypeDecorator[datetime]):
         return None if value is None else from_micros(value)
 
 
-_LONG = BigInteger().with_variant(Integer, "sqlite")  # STRICT tables know INTEGER only
+_LONG = BigInteger().with_variant(Integer, "sqlite")  # STRICT tables know INTEGER and REAL only
+_FLOAT = Double().with_variant(REAL(), "sqlite")
 
 metadata = MetaData()
 
@@ -117,19 +120,34 @@ limits = Table(
     Column("threshold", Money, nullable=False),
     Column("spent_input", Money, nullable=False),
     Column("spent_output", Money, nullable=False),
-    Column("ok", _LONG, nullable=False),
-    Column("exceeded", _LONG, nullable=False),
-    Column("overrun", _LONG, nullable=False),
-    Column("blocked", _LONG, nullable=False),
-    Column("blocked_external", _LONG, nullable=False),
-    Column("failed", _LONG, nullable=False),
+    *(Column(state, _LONG, nullable=False) for state in STATES),
     Column("created", Moment, nullable=False),
     Column("updated", Moment, nullable=False),
     Column("properties", Text, nullable=False),
+    Column("since", Moment),
     PrimaryKeyConstraint("application", "limit_id"),
     UniqueConstraint("application", "limit_name"),
     sqlite_strict=True,
 )
+
+"""`since` is when the running totals began, null before the first reset."""
+
+limit_periods = Table(
+    "limit_periods",
+    metadata,
+    Column("application", Text, nullable=False),
+    Column("limit_id", Text, nullable=False),
+    Column("until", Moment, nullable=False),
+    Column("limit_name", Text, nullable=False),
+    Column("limit_type", Text, nullable=False),
+    Column("max", Money, nullable=False),
+    Column("spent_input", Money, nullable=False),
+    Column("spent_output", Money, nullable=False),
+    *(Column(state, _LONG, nullable=False) for state in STATES),
+    PrimaryKeyConstraint("application", "limit_id", "until"),
+    sqlite_strict=True,
+)
+"""What a limit had gathered when it was reset; `until` is exclusive."""
 
 resource_versions = Table(
     "resource_versions",
@@ -148,3 +166,64 @@ resource_versions = Table(
     sqlite_strict=True,
 )
 """Custom resources, shared by all applications; system ones are in the catalogue's file."""
+
+use_case_definitions = Table(
+    "use_case_definitions",
+    metadata,
+    Column("application", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("logging_enabled", Integer),
+    Column("limit_config", Text),
+    Column("version", Integer, nullable=False),
+    Column("created", Moment, nullable=False),
+    PrimaryKeyConstraint("application", "name"),
+    sqlite_strict=True,
+)
+
+use_case_instances = Table(
+    "use_case_instances",
+    metadata,
+    Column("application", Text, nullable=False),
+    Column("use_case_id", Text, nullable=False),
+    Column("use_case_name", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("limit_id", Text),
+    Column("properties", Text),
+    PrimaryKeyConstraint("application", "use_case_id", "use_case_name"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+"""The id stands first in the key, so that an id that comes without a name finds its use case. One tree on SQLite, no index
+beside it: a row is made for nearly every traced run."""
+
+kpis = Table(
+    "kpis",
+    metadata,
+    Column("application", Text, nullable=False),
+    Column("use_case_name", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("kpi_type", Text, nullable=False),
+    Column("goal", _FLOAT, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("updated", Moment, nullable=False),
+    PrimaryKeyConstraint("application", "use_case_name", "name"),
+    sqlite_strict=True,
+)
+
+kpi_scores = Table(
+    "kpi_scores",
+    metadata,
+    Column("application", Text, nullable=False),
+    Column("use_case_name", Text, nullable=False),
+    Column("use_case_id", Text, nullable=False),
+    Column("kpi_name", Text, nullable=False),
+    Column("kpi_type", Text, nullable=False),
+    Column("score", _FLOAT, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("updated", Moment, nullable=False),
+    PrimaryKeyConstraint("application", "use_case_name", "use_case_id", "kpi_name"),
+    sqlite_strict=True,
+)
+"""Scores outlive their KPI: what was recorded stays."""

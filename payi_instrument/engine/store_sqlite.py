@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _OLDEST = (3, 37, 0)
 """STRICT tables came with this version."""
 _BUSY_TIMEOUT_S = 30
-HEAD = "0001"
+HEAD = "0002"
 """The schema's newest revision; a test holds it against the migrations."""
 _OURS = {"alembic_version", "events", "limits", "resource_versions"}
 """Tables that every revision has; a file without them is another program's."""
@@ -46,7 +46,7 @@ _FIND_RESPONSE = (
 )
 _LIMIT_COLUMNS = (
     "limit_id, limit_type, max, threshold, spent_input, spent_output,"
-    " ok, exceeded, overrun, blocked, blocked_external, failed"
+    " ok, exceeded, overrun, blocked, blocked_external, failed, since"
 )
 _SELECT_BY_ID = f"SELECT {_LIMIT_COLUMNS} FROM limits WHERE application = ? AND limit_id IN"  # noqa: S608
 _MAX_MARKS = 16
@@ -336,7 +336,7 @@ def _no_ledger(path: str | None, problem: str) -> PayiError:
 
 def _create(connection: sqlite3.Connection) -> None:
     """Make a ledger in memory at the newest revision; a test holds it against the migrations, which files go through."""
-    from payi_instrument.engine.store_core import creation_statements
+    from payi_instrument.engine.store_core.creation import creation_statements
 
     connection.execute("BEGIN")
     for statement in creation_statements("sqlite", HEAD):

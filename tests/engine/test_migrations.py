@@ -75,7 +75,7 @@ def test_head_is_the_newest_migration() -> None:
     scripts = ScriptDirectory.from_config(configuration(URL.create("sqlite")))
 
     assert scripts.get_heads() == [HEAD]
-    assert [revision.revision for revision in scripts.walk_revisions()] == [HEAD]
+    assert [revision.revision for revision in scripts.walk_revisions()] == [HEAD, "0001"]
 
 
 def test_an_event_row_names_the_columns_of_its_table() -> None:

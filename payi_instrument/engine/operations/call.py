@@ -1,0 +1,68 @@
+"""One operation being answered: what a handler works on, how handlers are found, how what was sent is checked.
+
+Source: wire-api section 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from payi_instrument.wire import operations as table
+from payi_instrument.wire.codes import ContractError
+from payi_instrument.wire.message import Operation, Reply
+
+if TYPE_CHECKING:
+    from payi_instrument.engine.catalogue import Catalogue
+    from payi_instrument.engine.store_core.store import CoreStore
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Hold what a handler works on: application, the ledger's cold side, the system prices, the checked request."""
+
+    operation: str
+    application: str
+    store: CoreStore
+    catalogue: Catalogue
+    path: Mapping[str, str]
+    query: Any
+    body: Any
+
+
+Handler = Callable[[Call], Reply]
+HANDLERS: dict[str, Handler] = {}
+
+
+def answers(operation: Operation[Any]) -> Callable[[Handler], Handler]:
+    """Register the handler of an operation."""
+
+    def register(handler: Handler) -> Handler:
+        HANDLERS[operation.name] = handler
+        return handler
+
+    return register
+
+
+def checked(model: type[ModelT], value: object, operation: Operation[Any]) -> ModelT:
+    """Validate a body or a query; raises `ContractError` naming every bad member."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False)
+        named = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'body'}: {item['msg']}" for item in problems)
+        raise ContractError(_OWN_CODES.get(operation.name, "request_processing_error"), named) from None
+
+
+_OWN_CODES = {
+    table.CREATE_LIMIT.name: "create_limit_validation_failed",
+    table.CREATE_LIMIT_CONFIG.name: "create_limit_validation_failed",
+    table.UPDATE_LIMIT.name: "update_limit_validation_failed",
+    table.RESET_LIMIT.name: "update_limit_validation_failed",
+}
+"""The operations whose validation failures have a code of their own (wire-api section 1.5)."""

@@ -1,0 +1,3 @@
+"""Stored requests: their results and properties, and what the meter can do. Source: wire-api sections 7 and 8."""
+
+from __future__ import annotations

@@ -1,0 +1,24 @@
+"""The statements that make a new ledger in memory; files go through the migrations, a test holds the two together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from payi_instrument.engine import schema
+
+if TYPE_CHECKING:
+    from sqlalchemy import Dialect
+
+
+def creation_statements(dialect_name: str, revision: str) -> list[str]:
+    """Return the statements that make a new ledger of this revision."""
+    dialect: Dialect = sqlite.dialect() if dialect_name == "sqlite" else postgresql.dialect()  # type: ignore[no-untyped-call]
+    statements = [str(CreateTable(table).compile(dialect=dialect)) for table in schema.metadata.sorted_tables]
+    for table in schema.metadata.sorted_tables:
+        statements += [str(CreateIndex(index).compile(dialect=dialect)) for index in table.indexes]
+    statements.append("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+    statements.append(f"INSERT INTO alembic_version (version_num) VALUES ('{revision}')")  # noqa: S608  # our constant
+    return statements
