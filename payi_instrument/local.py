@@ -15,8 +15,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qsl, unquote
 
+from payi_instrument.engine.appraise import Options
 from payi_instrument.engine.engine import Engine
-from payi_instrument.engine.meter import Options
 from payi_instrument.engine.store_sqlite import SqliteStore
 from payi_instrument.errors import MissingExtraError, PayiError
 from payi_instrument.wire.codes import ContractError

@@ -11,7 +11,7 @@ from payi_instrument.engine import limits as rules
 from payi_instrument.engine.catalogue import system_catalogue
 from payi_instrument.engine.commit import Committer, Ticket
 from payi_instrument.engine.intake import bulk_event, bulk_items, single
-from payi_instrument.engine.meter import Ingest, Meter, Options, Outcome
+from payi_instrument.engine.meter import Ingest, Meter, Outcome
 from payi_instrument.engine.nowait import NoWait
 from payi_instrument.engine.results import Standing
 from payi_instrument.ids import new_id
@@ -23,6 +23,7 @@ from payi_instrument.wire.message import Reply, Request
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from payi_instrument.engine.appraise import Options
     from payi_instrument.engine.ledger import LimitRow
     from payi_instrument.engine.store_core.store import CoreStore
     from payi_instrument.engine.store_sqlite import SqliteStore

@@ -121,7 +121,10 @@ class EventRow(NamedTuple):
 
 @dataclass(slots=True)
 class LimitRow:
-    """What the meter reads and writes of one limit: its terms, what was spent on each side, the counters, and since when (µs)."""
+    """What the meter reads and writes of one limit: its terms, what was spent on each side, the counters.
+
+    `since` is when these totals began (µs), None before the first reset.
+    """
 
     limit_id: str
     limit_type: str
@@ -139,8 +142,78 @@ class LimitRow:
     changed: bool = False
 
 
+@dataclass(slots=True)
+class PeriodRow:
+    """What was spent on each side in a closed period of a limit, which ended at `until` (µs, exclusive)."""
+
+    until: int
+    spent_input: Decimal
+    spent_output: Decimal
+
+
+class InstanceRow(NamedTuple):
+    """One stored run of a use case; properties are JSON text."""
+
+    application: str
+    use_case_id: str
+    use_case_name: str
+    version: int
+    limit_id: str | None
+    properties: str | None
+
+
+class Found(NamedTuple):
+    """What the ledger knows of a definition (latest version, its limits' terms) and of one instance of it."""
+
+    latest: int | None
+    limit_config: str | None
+    version: int | None
+    limit_id: str | None
+
+
+class InstanceStore(Protocol):
+    """What use cases need of a database inside the ingest's transaction."""
+
+    def find(self, application: str, name: str, use_case_id: str) -> Found:
+        """Find a definition and an instance in one step; None where there is none."""
+        ...
+
+    def names(self, application: str, use_case_id: str) -> list[str]:
+        """Return the names of the use cases that have an instance with this id, at most two."""
+        ...
+
+    def find_limit_id(self, application: str, limit_name: str) -> str | None:
+        """Find the id of the limit with this name."""
+        ...
+
+    def add_definition(self, application: str, name: str, description: str, now: int) -> None:
+        """Store a definition at version 1, unless there is one."""
+        ...
+
+    def add(self, row: InstanceRow) -> None:
+        """Store an instance, unless there is one."""
+        ...
+
+    def add_limit(self, application: str, row: LimitRow, limit_name: str, properties: str, now: int) -> None:
+        """Store a limit that nothing was spent on."""
+        ...
+
+    def properties(self, application: str, name: str, use_case_id: str) -> str | None:
+        """Return the properties of an instance as JSON text."""
+        ...
+
+    def save_properties(self, application: str, name: str, use_case_id: str, properties: str) -> None:
+        """Write the properties of an instance."""
+        ...
+
+
 class IngestStore(Protocol):
     """What the ingest path needs of a database; every method but `transaction` runs inside one."""
+
+    @property
+    def instances(self) -> InstanceStore:
+        """Return what knows of use cases."""
+        ...
 
     def transaction(self) -> AbstractContextManager[None]:
         """Hold the writer's lock until the block ends, then commit; an exception rolls back."""
@@ -162,8 +235,20 @@ class IngestStore(Protocol):
         """Find an event by its event id."""
         ...
 
-    def find_response(self, application: str, category: str, provider_response_id: str) -> EventRow | None:
-        """Find the latest event of a provider's response."""
+    def find_responses(self, application: str, category: str, provider_response_id: str) -> list[EventRow]:
+        """Find the events of a provider's response, the latest first, at most two."""
+        ...
+
+    def replace_event(self, row: EventRow) -> None:
+        """Store an event in the place of the one with its request id."""
+        ...
+
+    def find_period(self, application: str, limit_id: str, moment: int) -> PeriodRow | None:
+        """Find the closed period of a limit that a moment (µs) belongs to."""
+        ...
+
+    def save_period(self, application: str, limit_id: str, period: PeriodRow, state: str | None) -> None:
+        """Write back what was spent in a closed period, and count one event more in a state, if one is named."""
         ...
 
     def custom_versions(self, category: str, resource: str) -> list[ResourceVersion]:

@@ -66,15 +66,21 @@ class Booked:
     notes: Mapping[str, object] = field(default_factory=dict[str, object])
 
     @classmethod
-    def known(cls, row: EventRow) -> Booked:
-        """Return the booking of an event that was stored before."""
+    def stored(cls, row: EventRow) -> Booked:
+        """Return the booking of an event as it was made when the event was stored."""
         standings = [
             Standing(limit_id, state, limit_type, Decimal(maximum), Decimal(spend))
             for limit_id, state, limit_type, maximum, spend in json.loads(row.limits)
         ]
         notes: dict[str, object] = json.loads(row.notes) if row.notes else {}
-        cost = Cost(Decimal(row.cost_input), Decimal(row.cost_output))
-        return cls(row, cost, standings, notes | {"duplicate_request": True})
+        return cls(row, Cost(Decimal(row.cost_input), Decimal(row.cost_output)), standings, notes)
+
+    @classmethod
+    def known(cls, row: EventRow) -> Booked:
+        """Return the booking of an event that came again."""
+        booked = cls.stored(row)
+        booked.notes = {**booked.notes, "duplicate_request": True}
+        return booked
 
     def result(self) -> XproxyResult:
         """Return cost and limits of the event."""

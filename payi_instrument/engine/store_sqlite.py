@@ -16,8 +16,9 @@ from functools import lru_cache
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
-from payi_instrument.engine.ledger import EventRow, LedgerBusyError, LimitRow
+from payi_instrument.engine.ledger import STATES, EventRow, LedgerBusyError, LimitRow, PeriodRow
 from payi_instrument.engine.resources import CustomVersion, to_versions
+from payi_instrument.engine.store_sqlite_use_cases import SqliteInstances
 from payi_instrument.errors import APIConnectionError, PayiError
 
 if TYPE_CHECKING:
@@ -40,9 +41,12 @@ _INSERT_EVENT = (
     " ON CONFLICT (application, event_id) DO NOTHING"
 )
 _FIND_EVENT = f"SELECT {_EVENT_COLUMNS} FROM events WHERE application = ? AND event_id = ?"  # noqa: S608
-_FIND_RESPONSE = (
+_REPLACE_EVENT = (
+    f"UPDATE events SET ({_EVENT_COLUMNS}) = ({', '.join('?' * len(EventRow._fields))}) WHERE request_id = ?"  # noqa: S608
+)
+_FIND_RESPONSES = (
     f"SELECT {_EVENT_COLUMNS} FROM events"  # noqa: S608
-    " WHERE application = ? AND category = ? AND provider_response_id = ? ORDER BY request_id DESC LIMIT 1"
+    " WHERE application = ? AND category = ? AND provider_response_id = ? ORDER BY request_id DESC LIMIT 2"
 )
 _LIMIT_COLUMNS = (
     "limit_id, limit_type, max, threshold, spent_input, spent_output,"
@@ -57,6 +61,12 @@ _SAVE_LIMIT = (
     "UPDATE limits SET spent_input = ?, spent_output = ?, ok = ?, exceeded = ?, overrun = ?, blocked = ?,"
     " blocked_external = ?, failed = ? WHERE application = ? AND limit_id = ?"
 )
+_PERIOD = "application = ? AND limit_id = ? AND until"
+_FIND_PERIOD = f"SELECT until, spent_input, spent_output FROM limit_periods WHERE {_PERIOD} > ? ORDER BY until LIMIT 1"  # noqa: S608
+_SAVE_PERIOD: dict[str | None, str] = {
+    state: f"UPDATE limit_periods SET spent_input = ?, spent_output = ?{counted} WHERE {_PERIOD} = ?"  # noqa: S608
+    for state, counted in [(None, ""), *((state, f", {state} = {state} + 1") for state in STATES)]
+}
 _VERSIONS = (
     "SELECT resource_id, start_timestamp, units, max_input_units, max_output_units, max_total_units, deleted"
     " FROM resource_versions WHERE category = ? AND resource = ? AND deleted IS NULL ORDER BY start_timestamp"
@@ -133,6 +143,11 @@ class SqliteStore:
             return self
         return SqliteStore(self._path, waits=False) if self._synchronous == "normal" else None
 
+    @property
+    def instances(self) -> SqliteInstances:
+        """Return what knows of use cases."""
+        return SqliteInstances(self._execute)
+
     def transaction(self) -> _Transaction:
         """Hold SQLite's write lock until the block ends; the caller holds `lock`.
 
@@ -179,15 +194,29 @@ class SqliteStore:
                 ),
             )
 
+    def find_period(self, application: str, limit_id: str, moment: int) -> PeriodRow | None:
+        """Find the closed period of a limit that a moment belongs to."""
+        row = self._execute(_FIND_PERIOD, (application, limit_id, moment)).fetchone()
+        return None if row is None else PeriodRow(row[0], Decimal(row[1]), Decimal(row[2]))
+
+    def save_period(self, application: str, limit_id: str, period: PeriodRow, state: str | None) -> None:
+        """Write back what was spent in a closed period, and count one event more in a state, if one is named."""
+        spent = (f"{period.spent_input:f}", f"{period.spent_output:f}")
+        self._execute(_SAVE_PERIOD[state], (*spent, application, limit_id, period.until))
+
+    def replace_event(self, row: EventRow) -> None:
+        """Store an event in the place of the one with its request id."""
+        self._execute(_REPLACE_EVENT, (*row, row.request_id))
+
     def find_event(self, application: str, event_id: str) -> EventRow | None:
         """Find an event by its event id."""
         row = self._execute(_FIND_EVENT, (application, event_id)).fetchone()
         return EventRow._make(row) if row is not None else None
 
-    def find_response(self, application: str, category: str, provider_response_id: str) -> EventRow | None:
-        """Find the latest event of a provider's response."""
-        row = self._execute(_FIND_RESPONSE, (application, category, provider_response_id)).fetchone()
-        return EventRow._make(row) if row is not None else None
+    def find_responses(self, application: str, category: str, provider_response_id: str) -> list[EventRow]:
+        """Find the events of a provider's response, the latest first, at most two."""
+        rows = self._execute(_FIND_RESPONSES, (application, category, provider_response_id))
+        return [EventRow._make(row) for row in rows]
 
     def custom_versions(self, category: str, resource: str) -> list[ResourceVersion]:
         """Read the versions of a custom resource that are not deleted, oldest first, `end` filled in."""

@@ -252,7 +252,7 @@ FORK_WITH_A_QUEUE = """
 import os, sys
 from payi_instrument.client.client import Payi
 from payi_instrument.engine.engine import Engine
-from payi_instrument.engine.meter import Options
+from payi_instrument.engine.appraise import Options
 from payi_instrument.engine.store_sqlite import SqliteStore
 from payi_instrument.event import Attribution, UsageEvent
 engine = Engine(SqliteStore(sys.argv[1]), Options())

@@ -21,9 +21,7 @@ def answer(request: Request[Any], application: str, store: CoreStore, catalogue:
     """Answer one operation; a refusal is a reply with the error envelope."""
     operation = request.operation
     try:
-        handler = HANDLERS.get(operation.name)
-        if handler is None:
-            raise ContractError("not_implemented", f"{operation.name}: this meter does not answer it yet")
+        handler = HANDLERS.get(operation.name, _not_answered)
         query = checked(operation.query, dict(request.query), operation) if operation.query is not None else None
         body = checked(operation.body, request.body, operation) if operation.body is not None else None
         return handler(Call(operation.name, application, store, catalogue, request.path, query, body))
@@ -34,3 +32,7 @@ def answer(request: Request[Any], application: str, store: CoreStore, catalogue:
             "request_processing_error", f"{error.object[:40]!r} holds half a character ({error.reason})"
         )
         return Reply(refusal.status, envelope(refusal))
+
+
+def _not_answered(call: Call) -> Reply:
+    raise ContractError("not_implemented", f"{call.operation}: this meter does not answer it yet")
