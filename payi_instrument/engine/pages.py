@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from payi_instrument.engine.ledger import from_micros
 from payi_instrument.wire.codes import ContractError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import TypeGuard
 
     from payi_instrument.wire.operations import PageQuery
 
@@ -54,11 +56,15 @@ class Listing(Generic[KeyT]):
         text = json.dumps([self.digest, key, tie], separators=(",", ":"))
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
-    def is_behind(self, key: KeyT, tie: str) -> bool:
-        """Say whether a row stands behind the cursor, in the direction of the listing."""
+    def chosen(self, rows: Iterable[RowT], key: Callable[[RowT], tuple[KeyT, str]]) -> list[RowT]:
+        """Return the rows of a page, and one more, out of rows in any order: those that no database sorts."""
+        behind = [row for row in rows if self._is_behind(key(row))]
+        return sorted(behind, key=key, reverse=not self.ascending)[: self.size + 1]
+
+    def _is_behind(self, place: tuple[KeyT, str]) -> bool:
         if self.after is None:
             return True
-        return (key, tie) > self.after if self.ascending else (key, tie) < self.after
+        return place > self.after if self.ascending else place < self.after
 
 
 def _decoded(cursor: str | None, digest: str, kind: type[KeyT]) -> tuple[KeyT, str] | None:
@@ -68,6 +74,16 @@ def _decoded(cursor: str | None, digest: str, kind: type[KeyT]) -> tuple[KeyT, s
         made_for, key, tie = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (ValueError, TypeError, RecursionError) as error:
         raise ContractError("invalid_cursor", "cursor: it can't be read; start again without it") from error
-    if made_for != digest or not isinstance(key, kind) or not isinstance(tie, str):
+    if made_for != digest or not _is_key(key, kind) or not isinstance(tie, str):
         raise ContractError("invalid_cursor", "cursor: it belongs to another listing; start again without it")
     return key, tie
+
+
+def _is_key(value: object, kind: type[KeyT]) -> TypeGuard[KeyT]:
+    """Say whether a cursor, which anybody may have changed, holds a name or a time that is one."""
+    if type(value) is not kind:
+        return False
+    try:
+        return not isinstance(value, int) or bool(from_micros(value))
+    except OverflowError:
+        return False

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,8 +16,10 @@ from payi_instrument.engine.pricing import ResourceVersion, UnitPrice
 from payi_instrument.wire.codes import ContractError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
 
+    from payi_instrument.engine.catalogue import Catalogue
     from payi_instrument.wire.categories import ResourceRequest
 
 _UNIT_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}", re.ASCII)
@@ -39,29 +40,47 @@ class CustomVersion(NamedTuple):
     max_total_units: int | None
     deleted: int | None
 
-    def content(self) -> tuple[Mapping[str, UnitPrice], int | None, int | None, int | None]:
-        """Return what two versions must share to be the same: prices by value, and caps."""
-        return (units_of(self.units), self.max_input_units, self.max_output_units, self.max_total_units)
+    def priced(self, category: str, resource: str, end: datetime | None) -> ResourceVersion:
+        """Return this version of a resource with its prices as numbers; `end` is when it stops being valid."""
+        return ResourceVersion(
+            category=category,
+            resource=resource,
+            resource_id=self.resource_id,
+            start=from_micros(self.start_timestamp),
+            end=end,
+            units=units_of(self.units),
+            active=self.deleted is None,
+            max_input_units=self.max_input_units,
+            max_output_units=self.max_output_units,
+            max_total_units=self.max_total_units,
+        )
 
 
 def to_versions(category: str, resource: str, rows: Iterable[CustomVersion]) -> list[ResourceVersion]:
     """Turn stored versions, oldest first, into priced ones; each ends where the next begins (section 4)."""
-    versions = [
-        ResourceVersion(
-            category=category,
-            resource=resource,
-            resource_id=row.resource_id,
-            start=from_micros(row.start_timestamp),
-            units=units_of(row.units),
-            active=row.deleted is None,
-            max_input_units=row.max_input_units,
-            max_output_units=row.max_output_units,
-            max_total_units=row.max_total_units,
-        )
-        for row in rows
-    ]
-    ends = [version.start for version in versions[1:]]
-    return [replace(version, end=end) for version, end in zip(versions, ends, strict=False)] + versions[-1:]
+    versions = list(rows)
+    ends: list[datetime | None] = [from_micros(row.start_timestamp) for row in versions[1:]]
+    return [row.priced(category, resource, end) for row, end in zip(versions, [*ends, None], strict=False)]
+
+
+def valid_at(versions: Iterable[ResourceVersion], moment: datetime) -> ResourceVersion | None:
+    """Return the version that is valid at a moment, of versions that come oldest first (section 4)."""
+    valid = [version for version in versions if version.start <= moment]
+    return valid[-1] if valid else None
+
+
+def shown_at(versions: Sequence[ResourceVersion], moment: datetime) -> ResourceVersion:
+    """Return the version that stands for its resource in a list: the valid one, else the next to be (section 5)."""
+    return valid_at(versions, moment) or versions[0]
+
+
+def same_content(one: ResourceVersion, other: ResourceVersion) -> bool:
+    """Say whether two versions have the same prices, by value, and the same caps (section 3)."""
+    return _content(one) == _content(other)
+
+
+def _content(version: ResourceVersion) -> tuple[Mapping[str, UnitPrice], int | None, int | None, int | None]:
+    return (version.units, version.max_input_units, version.max_output_units, version.max_total_units)
 
 
 @lru_cache(1024)
@@ -107,7 +126,8 @@ def check_custom_name(field: str, name: str) -> None:
         )
 
 
-def check_writable(category: str) -> None:
+def check_writable(category: str, catalogue: Catalogue) -> None:
     """Refuse to write to a system category; raises `ContractError` `system_category_forbidden`."""
-    if category.lower() == "system" or category.lower().startswith("system."):
+    lower = category.lower()
+    if lower == "system" or lower.startswith("system.") or category in catalogue.categories():
         raise ContractError("system_category_forbidden", f"category: {category!r} is read-only; use a name of your own")

@@ -41,6 +41,7 @@ class Catalogue:
         categories = document.member("categories").members()
         self._categories = {name: _read_category(category, providers) for name, category in categories.items()}
         self._remembered = lru_cache(_REMEMBERED)(self._versions)
+        self._listed = lru_cache(len(self._categories))(self._names)
 
     def resolve(self, category: str, resource: str, at: datetime) -> ResourceVersion | None:
         """Return the version of a resource that was in force at `at`, a time with its zone.
@@ -63,8 +64,7 @@ class Catalogue:
 
         Names that only a match clause or a prefix leads to are not listed.
         """
-        found = self._categories.get(category)
-        return sorted(found.names()) if found else []
+        return list(self._listed(category)) if category in self._categories else []
 
     def versions(self, category: str, resource: str) -> list[ResourceVersion]:
         """List the versions of a resource, oldest first, each ending where the next one starts; none when unknown."""
@@ -87,6 +87,9 @@ class Catalogue:
             for resource in self.resources(category)
             for version in self._versions(category, resource)
         }
+
+    def _names(self, category: str) -> tuple[str, ...]:
+        return tuple(sorted(self._categories[category].names()))
 
     def _versions(self, category: str, resource: str) -> tuple[ResourceVersion, ...]:
         shelf = self._categories.get(category)

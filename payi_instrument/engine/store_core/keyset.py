@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import and_, or_
+from sqlalchemy import and_, collate, or_
 
 if TYPE_CHECKING:
-    from sqlalchemy import Column, Select
+    from sqlalchemy import ColumnElement, Connection, Select
 
     from payi_instrument.engine.pages import Listing
 
 SelectT = TypeVar("SelectT", bound="Select[Any]")
 
 
-def paged(statement: SelectT, listing: Listing[Any], key: Column[Any], tie: Column[str], after: Any = None) -> SelectT:
+def paged(
+    statement: SelectT, listing: Listing[Any], key: ColumnElement[Any], tie: ColumnElement[str], after: Any = None
+) -> SelectT:
     """Restrict a statement to a page and one row more, which tells whether another page follows.
 
     `after` is the cursor's key as the column takes it, where that is not the key itself.
@@ -25,3 +27,16 @@ def paged(statement: SelectT, listing: Listing[Any], key: Column[Any], tie: Colu
         statement = statement.where(or_(beyond[0], and_(key == at, beyond[1])))
     order = (key.asc(), tie.asc()) if listing.ascending else (key.desc(), tie.desc())
     return statement.order_by(*order).limit(listing.size + 1)
+
+
+def paged_names(statement: SelectT, listing: Listing[str], name: ColumnElement[str]) -> SelectT:
+    """Restrict a statement that answers every name once to a page and one row more."""
+    if listing.after is not None:
+        at = listing.after[0]
+        statement = statement.where(name > at if listing.ascending else name < at)
+    return statement.order_by(name.asc() if listing.ascending else name.desc()).limit(listing.size + 1)
+
+
+def by_code_point(name: ColumnElement[str], connection: Connection) -> ColumnElement[str]:
+    """Let names be compared as Python compares them, whatever language the database was made for."""
+    return collate(name, "C" if connection.dialect.name == "postgresql" else "BINARY")
