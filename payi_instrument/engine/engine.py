@@ -68,7 +68,7 @@ class Engine:
         try:
             if request.operation is table.INGEST:
                 return self._ingest_single(request, application)
-            if request.operation is table.INGEST_BULK:
+            if request.operation in {table.INGEST_BULK, table.INGEST_BULK_UPSERT}:
                 return self._ingest_bulk(request, application)
         except ContractError as error:
             return Reply(error.status, envelope(error))
@@ -90,7 +90,9 @@ class Engine:
                 outcomes.append(bulk_event(item))
             except ContractError as error:
                 outcomes.append(error)
-        booked = iter(self.ingest([item for item in outcomes if not isinstance(item, Outcome)], application))
+        replaces = request.operation is table.INGEST_BULK_UPSERT
+        events = [Ingest(application, item, replaces) for item in outcomes if not isinstance(item, Outcome)]
+        booked = iter(self._committer.commit(events))
         settled = [item if isinstance(item, Outcome) else next(booked) for item in outcomes]
         answer = _bulk_response(settled, with_results=request.query.get("results") in {True, "true"})
         return Reply(400 if answer.error_count and not answer.ingest_count else 200, answer)

@@ -23,6 +23,8 @@ _MAX_KPI_NAME = 128
 _MAX_DESCRIPTION = 2048
 _MAX_LIMIT_NAME = 256
 _MAX_PERCENTAGE = 100
+_HUGE = 1e300
+"""Beyond every score; the largest float is a little more."""
 AUTOMATIC = "Created automatically"
 """Description of a definition that an ingest made."""
 _INVALID = "request_processing_error"
@@ -104,7 +106,7 @@ def check_goal(goal: float) -> float:
 
 def check_score(kpi_type: str, score: float) -> float:
     """Return a score as stored; raise `ContractError` `invalid_kpi_score` for one that its type does not allow."""
-    if not _allows(kpi_type, score):
+    if not -_HUGE < score < _HUGE or not _allows(kpi_type, score):  # NaN is between nothing
         raise ContractError(
             "invalid_kpi_score", f"score: {score!r} is not {_ALLOWED[kpi_type]}, as a {kpi_type} score is"
         )
@@ -113,7 +115,7 @@ def check_score(kpi_type: str, score: float) -> float:
 
 _ALLOWED: Mapping[str, str] = {
     "boolean": "true, false, 0 or 1",
-    "number": "a finite number",
+    "number": "a number within 1e300",
     "percentage": "0 to 100",
     "likert5": "a whole number of 1 to 5",
     "likert7": "a whole number of 1 to 7",
@@ -124,7 +126,7 @@ _ALLOWED: Mapping[str, str] = {
 def _allows(kpi_type: str, score: float) -> bool:
     if kpi_type == "boolean":
         return score in {0, 1}
-    if isinstance(score, bool) or not math.isfinite(score):
+    if isinstance(score, bool):
         return False
     if kpi_type == "percentage":
         return 0 <= score <= _MAX_PERCENTAGE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from payi_instrument.engine.operations import limits, requests, resources, use_cases
+from payi_instrument.engine.operations import kpis, limits, requests, resources, use_cases
 from payi_instrument.engine.operations.call import HANDLERS, Call, checked
 from payi_instrument.wire.codes import ContractError, envelope
 from payi_instrument.wire.message import Reply, Request
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from payi_instrument.engine.catalogue import Catalogue
     from payi_instrument.engine.store_core.store import CoreStore
 
-NOUNS = (limits, requests, resources, use_cases)
+NOUNS = (kpis, limits, requests, resources, use_cases)
 """The files whose handlers are found by their operation's name."""
 
 

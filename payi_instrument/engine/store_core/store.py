@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from sqlalchemy import Connection, Engine, StaticPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
+from payi_instrument.engine.store_core.kpis import KpiRows
 from payi_instrument.engine.store_core.limits import LimitRows
 from payi_instrument.engine.store_core.requests import RequestRows
 from payi_instrument.engine.store_core.resources import ResourceRows
@@ -94,4 +95,5 @@ class Ledger:
         self.limits = LimitRows(connection)
         self.resources = ResourceRows(connection)
         self.use_cases = UseCaseRows(connection)
+        self.kpis = KpiRows(connection)
         self.requests = RequestRows(connection)
