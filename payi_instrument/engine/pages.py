@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from payi_instrument.wire.operations import PageQuery
 
 KeyT = TypeVar("KeyT", int, str)
+AskedT = TypeVar("AskedT", int, str)
 RowT = TypeVar("RowT")
 
 
@@ -33,10 +34,10 @@ class Listing(Generic[KeyT]):
     size: int
     digest: str
 
-    @classmethod
+    @staticmethod
     def asked_by(
-        cls, query: PageQuery, kind: type[KeyT], *, of: str, filters: Mapping[str, object], names: bool = False
-    ) -> Listing[KeyT]:
+        query: PageQuery, kind: type[AskedT], *, of: str, filters: Mapping[str, object], names: bool = False
+    ) -> Listing[AskedT]:
         """Read what a query asks of the listing `of` (an operation and its path); keys are times in microseconds, or names.
 
         Without `sort_ascending` names ascend and times descend. Raises `ContractError` `invalid_cursor` for a cursor that
@@ -45,7 +46,7 @@ class Listing(Generic[KeyT]):
         ascending = names if query.sort_ascending is None else query.sort_ascending
         text = json.dumps([of, dict(filters), ascending], sort_keys=True)
         digest = sha256(text.encode()).hexdigest()[:12]
-        return cls(ascending, _decoded(query.cursor, digest, kind), query.limit, digest)
+        return Listing(ascending, _decoded(query.cursor, digest, kind), query.limit, digest)
 
     def page(self, rows: list[RowT], key: Callable[[RowT], tuple[KeyT, str]]) -> tuple[list[RowT], str | None]:
         """Return the rows to show of `size + 1` that were read, and the cursor of the next page, None on the last."""

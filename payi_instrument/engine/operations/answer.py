@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from payi_instrument.engine.operations import kpis, limits, requests, resources, use_cases
-from payi_instrument.engine.operations.call import HANDLERS, Call, checked
+from payi_instrument.engine.operations.call import HANDLERS, Call, checked, checked_path
 from payi_instrument.wire.codes import ContractError, envelope
 from payi_instrument.wire.message import Reply, Request
 
@@ -24,7 +24,8 @@ def answer(request: Request[Any], application: str, store: CoreStore, catalogue:
         handler = HANDLERS.get(operation.name, _not_answered)
         query = checked(operation.query, dict(request.query), operation) if operation.query is not None else None
         body = checked(operation.body, request.body, operation) if operation.body is not None else None
-        return handler(Call(operation.name, application, store, catalogue, request.path, query, body))
+        path = checked_path(request.path)
+        return handler(Call(operation.name, application, store, catalogue, path, query, body))
     except ContractError as error:
         return Reply(error.status, envelope(error))
     except UnicodeEncodeError as error:

@@ -59,6 +59,14 @@ def checked(model: type[ModelT], value: object, operation: Operation[Any]) -> Mo
         raise ContractError(_OWN_CODES.get(operation.name, "request_processing_error"), named) from None
 
 
+def checked_path(path: Mapping[str, str]) -> Mapping[str, str]:
+    """Return what a path names; raises `ContractError` for the one character that not every database looks for."""
+    for name, value in path.items():
+        if "\0" in value:
+            raise ContractError("request_processing_error", f"{name}: {value[:80]!r} holds a NUL character; no name does")
+    return path
+
+
 _OWN_CODES = {
     table.CREATE_LIMIT.name: "create_limit_validation_failed",
     table.CREATE_LIMIT_CONFIG.name: "create_limit_validation_failed",
