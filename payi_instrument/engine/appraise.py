@@ -45,7 +45,8 @@ class Options:
 class Draft:
     """An event on its way into the ledger: where it belongs, what it counts on, what has to be said of it.
 
-    `refusal` is why it can't be stored, if that is known already; `replaced` the stored event that it takes the place of.
+    `refusal` is why it can't be stored, if that is known already. One that `replaces` takes the place of the stored
+    event of its response: `replaced`, None when there is none.
     """
 
     application: str
@@ -54,6 +55,7 @@ class Draft:
     limit_ids: tuple[str, ...] = ()
     instance: Instance | None = None
     refusal: ContractError | None = None
+    replaces: bool = False
     replaced: EventRow | None = None
 
 

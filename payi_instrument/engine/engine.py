@@ -90,9 +90,12 @@ class Engine:
                 outcomes.append(bulk_event(item))
             except ContractError as error:
                 outcomes.append(error)
-        replaces = request.operation is table.INGEST_BULK_UPSERT
-        events = [Ingest(application, item, replaces) for item in outcomes if not isinstance(item, Outcome)]
-        booked = iter(self._committer.commit(events))
+        events = [item for item in outcomes if not isinstance(item, Outcome)]
+        if request.operation is table.INGEST_BULK_UPSERT:  # one by one: an item may replace the one before it
+            batches = [self._committer.commit([Ingest(application, event, replaces=True)]) for event in events]
+            booked = iter([outcome for [outcome] in batches])
+        else:
+            booked = iter(self.ingest(events, application))
         settled = [item if isinstance(item, Outcome) else next(booked) for item in outcomes]
         answer = _bulk_response(settled, with_results=request.query.get("results") in {True, "true"})
         return Reply(400 if answer.error_count and not answer.ingest_count else 200, answer)

@@ -86,7 +86,7 @@ class Meter:
     def _draft(self, item: Ingest, instances: Instances) -> Draft:
         application, event, replaces = item
         who = event.attribution
-        draft = Draft(application, event, list(event.warnings), who.limit_ids)
+        draft = Draft(application, event, list(event.warnings), who.limit_ids, replaces=replaces)
         try:
             if replaces and (stored := self._replaced(item)) is not None:
                 draft.replaced = stored
@@ -126,7 +126,8 @@ class Meter:
         try:
             booking = self._appraiser.appraise(draft, now, limits.get(draft.application, _NO_LIMITS))
         except ContractError as error:
-            known = self._known(draft)  # a known event is answered before anything that may have changed since
+            # a known event is answered before anything that may have changed since
+            known = self._known(draft) if not draft.replaces else None
             return Booked.known(known) if known is not None else error
         if draft.replaced is not None:
             return self._replace(draft.replaced, booking)

@@ -1,8 +1,10 @@
-"""Any history of limits and events against a plain model of limits-semantics sections 2 to 6. Row L-45."""
+"""Any history of limits, resets and events against a plain model of limits-semantics sections 2 to 7. Row L-45."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -26,7 +28,11 @@ CREATED = {
     "limit_type": st.sampled_from(["allow", "block"]),
     "threshold": THRESHOLDS,
 }
+EARLIEST, LATEST = (moment.replace(tzinfo=UTC) for moment in (datetime.min, datetime.max))
+SECONDS = st.integers(0, 240)
+"""When something happens, after the machine's start: no event may be more than five minutes ahead."""
 EVENTS = {
+    "second": SECONDS,
     "count": st.integers(0, 10),
     "limit_ids": st.lists(IDS, unique=True),
     "status": st.sampled_from([None, 200, 299, 500]),
@@ -35,31 +41,60 @@ EVENTS = {
 
 
 @dataclass
+class Booked:
+    """One event as it counted on a limit."""
+
+    moment: datetime
+    cost: Decimal
+    state: str
+
+
+@dataclass
 class Modelled:
-    """One limit as the specification has it."""
+    """One limit as the specification has it: its terms, when it began, its resets, and every event it counted."""
 
     name: str
     max: Decimal
     kind: str
     threshold: Decimal
-    spent: Decimal = Decimal(0)
-    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STATES, 0))
+    began: datetime = LATEST
+    resets: list[datetime] = field(default_factory=list[datetime])
+    events: list[Booked] = field(default_factory=list[Booked])
 
     def terms(self) -> tuple[str, Decimal, str, Decimal]:
         return (self.name, self.max, self.kind, self.threshold)
 
-    def state(self) -> str:
-        if self.kind == "block" and self.spent >= self.max:
-            return "blocked"
-        if self.spent > self.max:
-            return "overrun"
-        return "exceeded" if self.spent >= self.max * self.threshold else "ok"
+    def period(self, number: int) -> list[Booked]:
+        """Return the events of a period; the running one follows the last reset."""
+        since = self.resets[number - 1] if number else EARLIEST
+        until = self.resets[number] if number < len(self.resets) else LATEST
+        return [event for event in self.events if since <= event.moment < until]
 
-    def book(self, cost: Decimal, *, failed: bool) -> str:
-        self.spent += cost
-        state = "failed" if failed and cost == 0 and self.state() != "blocked" else self.state()
-        self.counts[state] += 1
+    @property
+    def spent(self) -> Decimal:
+        return sum((event.cost for event in self.period(len(self.resets))), Decimal(0))
+
+    def state(self, spent: Decimal) -> str:
+        if self.kind == "block" and spent >= self.max:
+            return "blocked"
+        if spent > self.max:
+            return "overrun"
+        return "exceeded" if spent >= self.max * self.threshold else "ok"
+
+    def book(self, moment: datetime, cost: Decimal, *, failed: bool) -> str:
+        is_late = bool(self.resets) and moment < self.resets[-1]
+        state = self.state(self.spent if is_late else self.spent + cost)
+        if failed and cost == 0 and state != "blocked":
+            state = "failed"
+        self.events.append(Booked(moment, cost, state))
         return state
+
+
+def totals(events: list[Booked]) -> tuple[Decimal, dict[str, int]]:
+    """Return spend and counters of events, as the wire shows them."""
+    counted = Counter(event.state for event in events)
+    counts = {state: counted[state] for state in STATES}
+    return sum((event.cost for event in events), Decimal(0)), {**counts, "total": len(events)}
 
 
 def code_of(call: Any, **arguments: Any) -> str | None:
@@ -77,9 +112,12 @@ class LimitsMachine(RuleBasedStateMachine):
     @initialize()
     def open(self) -> None:
         self.client = Payi(base_url="sqlite://")
-        self.client.categories.resources.create("model", category="demo", units={"text": {"input_price": 0.01}})
+        self.client.categories.resources.create(
+            "model", category="demo", units={"text": {"input_price": 0.01}}, start_timestamp="2024-01-01T00:00:00Z"
+        )
         self.limits: dict[str, Modelled] = {}
         self.known: dict[str, dict[str, str]] = {}
+        self.start = datetime.now(UTC)
 
     def teardown(self) -> None:
         if hasattr(self, "client"):
@@ -109,6 +147,8 @@ class LimitsMachine(RuleBasedStateMachine):
             self.limits[limit_id] = wanted
 
         assert code_of(self.client.limits.create, **arguments) == expected
+        if limit_id in self.limits and self.limits[limit_id] is wanted:
+            wanted.began = self.client.limits.retrieve(limit_id).limit.limit_creation_timestamp
 
     @rule(limit_id=IDS, name=st.none() | NAMES, maximum=st.none() | AMOUNTS)
     def update(self, limit_id: str, name: str | None, maximum: Decimal | None) -> None:
@@ -134,6 +174,34 @@ class LimitsMachine(RuleBasedStateMachine):
 
         assert code_of(self.client.limits.delete, limit_id=limit_id) == expected
 
+    @rule(limit_id=IDS, second=st.none() | SECONDS)
+    def reset(self, limit_id: str, second: int | None) -> None:
+        limit = self.limits.get(limit_id)
+        asked = None if second is None else self.start + timedelta(seconds=second)
+        if limit is None:
+            assert code_of(self.client.limits.reset, limit_id=limit_id, reset_date=asked) == "limit_not_found"
+            return
+        before = limit.resets[-1] if limit.resets else limit.began
+        if asked is not None and asked <= before:
+            refusal = code_of(self.client.limits.reset, limit_id=limit_id, reset_date=asked)
+            assert refusal == "update_limit_validation_failed"
+            return
+        now = datetime.now(UTC)
+        closed = self.client.limits.reset(limit_id, **({} if asked is None else {"reset_date": asked})).limit_history
+        at = closed.limit_reset_timestamp
+        assert at is not None
+        if asked is not None:
+            assert at == asked
+        else:
+            assert at > before
+            assert at >= now
+        limit.resets.append(at)
+        assert self._shown(closed.totals) == totals(limit.period(len(limit.resets) - 1))
+
+    @staticmethod
+    def _shown(shown: Any) -> tuple[Decimal, dict[str, int]]:
+        return shown.cost.total.base_exact, shown.requests.model_dump()
+
     @rule(events=st.lists(st.fixed_dictionaries(EVENTS), min_size=1, max_size=4), in_bulk=st.booleans())
     def ingest(self, events: list[dict[str, Any]], *, in_bulk: bool) -> None:
         expected = [self._booked(event) for event in events]
@@ -151,16 +219,26 @@ class LimitsMachine(RuleBasedStateMachine):
             return self.known[event["event_id"]]
         failed = event["status"] in {299, 500}
         cost = event["count"] * CENT
-        states = {key: self.limits[key].book(cost, failed=failed) for key in event["limit_ids"] if key in self.limits}
+        moment = self.start + timedelta(seconds=event["second"])
+        states = {
+            key: self.limits[key].book(moment, cost, failed=failed) for key in event["limit_ids"] if key in self.limits
+        }
         if event["event_id"] is not None:
             self.known[event["event_id"]] = states
         return states
 
-    @staticmethod
-    def _body(event: dict[str, Any]) -> dict[str, Any]:
+    def _body(self, event: dict[str, Any]) -> dict[str, Any]:
         units = {"text": {"input": event["count"]}}
+        moment = (self.start + timedelta(seconds=event["second"])).isoformat()
         named = {name: event[name] for name in ("limit_ids", "event_id") if event[name] is not None}
-        return {"category": "demo", "resource": "model", "units": units, "http_status_code": event["status"], **named}
+        return {
+            "category": "demo",
+            "resource": "model",
+            "units": units,
+            "http_status_code": event["status"],
+            "event_timestamp": moment,
+            **named,
+        }
 
     @invariant()
     def the_ledger_is_the_model(self) -> None:
@@ -171,10 +249,13 @@ class LimitsMachine(RuleBasedStateMachine):
         for key, limit in self.limits.items():
             shown = stored[key]
             assert (shown.limit_name, shown.max_exact, shown.limit_type, shown.threshold_exact) == limit.terms()
-            total = shown.totals.cost.total
-            assert total.base_exact == limit.spent
-            assert total.overrun_base_exact == (limit.spent - limit.max if limit.spent > limit.max else None)
-            assert shown.totals.requests.model_dump() == {**limit.counts, "total": sum(limit.counts.values())}
+            over = shown.totals.cost.total.overrun_base_exact
+            assert self._shown(shown.totals) == totals(limit.period(len(limit.resets)))
+            assert over == (limit.spent - limit.max if limit.spent > limit.max else None)
+            history = list(self.client.limits.history(key, sort_ascending=True))
+            assert [period.limit_reset_timestamp for period in history] == limit.resets
+            periods = [totals(limit.period(number)) for number in range(len(limit.resets))]
+            assert [self._shown(period.totals) for period in history] == periods
 
 
 LimitsMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
