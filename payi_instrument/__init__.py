@@ -14,8 +14,11 @@ Names are loaded when they are first used, so that importing the decorators cost
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from payi_instrument import types as types
     from payi_instrument.client.client import AsyncPayi as AsyncPayi
     from payi_instrument.client.client import Payi as Payi
+    from payi_instrument.client.kpi import increment_kpi_score as increment_kpi_score
+    from payi_instrument.client.kpi import increment_kpi_score_async as increment_kpi_score_async
     from payi_instrument.context import create_headers as create_headers
     from payi_instrument.context import create_limit_header_from_ids as create_limit_header_from_ids
     from payi_instrument.context import get_context as get_context
@@ -46,11 +49,13 @@ if TYPE_CHECKING:
 
     Client = Payi
     AsyncClient = AsyncPayi
+    aincrement_kpi_score = increment_kpi_score_async
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "client.client": ("AsyncPayi", "Payi"),
+    "client.kpi": ("increment_kpi_score", "increment_kpi_score_async"),
     "context": ("create_headers", "create_limit_header_from_ids", "get_context", "track_context"),
     "errors": (
         "APIConnectionError",
@@ -75,15 +80,17 @@ _HOMES = {
     "wire.headers": ("PayiCategories", "PayiHeaderNames", "PayiPropertyNames", "PayiResourceScopes"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
-_ALIASES = {"Client": "Payi", "AsyncClient": "AsyncPayi"}
+_ALIASES = {"Client": "Payi", "AsyncClient": "AsyncPayi", "aincrement_kpi_score": "increment_kpi_score_async"}
 
-__all__ = [*sorted([*_HOME_OF, *_ALIASES]), "__version__"]  # noqa: PLE0604  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [*sorted([*_HOME_OF, *_ALIASES]), "types", "__version__"]  # noqa: PLE0604  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> object:
     """Load a public name from its home (PEP 562)."""
     from importlib import import_module
 
+    if name == "types":
+        return import_module(f"{__name__}.types")
     home = _HOME_OF.get(_ALIASES.get(name, name))
     if home is None:
         msg = f"module {__name__!r} has no attribute {name!r}"

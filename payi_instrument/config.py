@@ -160,6 +160,7 @@ class MeterSettings:
     api_key: str | None
     headers: dict[str, str]
     http_library: str | None
+    log_level: str | None
 
 
 DEFAULT_BASE_URL = "https://api.pay-i.com"
@@ -178,7 +179,7 @@ def meter_settings(api_key: str | None, base_url: str | None) -> MeterSettings |
         return None
     lines = [line for line in (_variable("PAYI_CUSTOM_HEADERS") or "").splitlines() if ":" in line]
     headers = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    return MeterSettings(url or DEFAULT_BASE_URL, key, headers, http_library())
+    return MeterSettings(url or DEFAULT_BASE_URL, key, headers, http_library(), _log_level())
 
 
 def http_library() -> str | None:
@@ -188,6 +189,15 @@ def http_library() -> str | None:
         msg = f"PAYI_HTTP={name!r}: expected 'httpx' or 'httpx2'"
         raise ValueError(msg)
     return name
+
+
+def _log_level() -> str | None:
+    """Return `PAYI_LOG`: `info`, `debug`, or None. Raises `ValueError` for anything else."""
+    level = _variable("PAYI_LOG")
+    if level is not None and level.lower() not in {"info", "debug"}:
+        msg = f"PAYI_LOG={level!r}: expected 'info' or 'debug'"
+        raise ValueError(msg)
+    return level and level.lower()
 
 
 def _variable(name: str) -> str | None:

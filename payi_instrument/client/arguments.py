@@ -5,8 +5,9 @@ Source: client.md section 2.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypedDict, TypeVar, cast
 
 from payi_instrument.wire.message import Operation, Request
 
@@ -30,13 +31,72 @@ UNSET: Final = Unset.TOKEN
 """Stands for an argument that was not given: it is not sent, where None is sent as JSON null."""
 
 
-class Options(TypedDict, total=False):
-    """The arguments that every method takes; they have the last word over the method's own. `timeout` in seconds."""
+class Timeout(Protocol):
+    """A timeout as `httpx.Timeout` and `httpx2.Timeout` spell it, each phase in seconds, None without end."""
 
-    extra_headers: Mapping[str, str] | None
+    @property
+    def connect(self) -> float | None:
+        """Return the seconds for a connection."""
+        ...
+
+    @property
+    def read(self) -> float | None:
+        """Return the seconds for each piece of an answer."""
+        ...
+
+    @property
+    def write(self) -> float | None:
+        """Return the seconds for each piece of a request."""
+        ...
+
+    @property
+    def pool(self) -> float | None:
+        """Return the seconds to wait for a free connection."""
+        ...
+
+
+Phases = tuple[float | None, float | None, float | None, float | None]
+"""Seconds to connect, read, write and wait for a connection, in the HTTP libraries' order."""
+DEFAULT_TIMEOUT: Phases = (5.0, 60.0, 60.0, 60.0)
+
+
+def phases(timeout: float | Timeout | None) -> Phases:
+    """Return the four phases of a timeout; one number stands for each. Raises `TypeError` for anything else."""
+    if timeout is None:
+        return (None, None, None, None)
+    if isinstance(timeout, (int, float)) and not isinstance(timeout, bool):
+        return (timeout, timeout, timeout, timeout)
+    of_library = cast("Timeout", timeout)
+    try:
+        return (of_library.connect, of_library.read, of_library.write, of_library.pool)
+    except AttributeError:
+        msg = f"timeout: {timeout!r} is a {type(timeout).__name__}, expected seconds, an httpx.Timeout or None"
+        raise TypeError(msg) from None
+
+
+class Options(TypedDict, total=False):
+    """The arguments that every method takes; they have the last word over the method's own.
+
+    `timeout` is in seconds, an `httpx.Timeout`, or None to wait without end. A header that is None is not sent.
+    """
+
+    extra_headers: Mapping[str, str | None] | None
     extra_query: Mapping[str, object] | None
     extra_body: Mapping[str, object] | None
-    timeout: float | None
+    timeout: float | Timeout | None
+
+
+@dataclass(slots=True)
+class Asked(Request[T]):
+    """A request with what its caller said about sending it.
+
+    `phases` is its own timeout and `max_retries` its own count, None for the client's. `plain` is the same request for a
+    meter that does not list the extension `event_id`.
+    """
+
+    phases: Phases | None = None
+    max_retries: int | None = None
+    plain: Request[T] | None = None
 
 
 def given(**arguments: Any) -> dict[str, Any]:
@@ -52,7 +112,7 @@ def build(  # the parts of a request
     query: Mapping[str, object] | None = None,
     headers: Mapping[str, str] | None = None,
     body: Any = None,
-) -> Request[T]:
+) -> Asked[T]:
     """Return the request for an operation; raises `ValueError` naming a path argument that can't be one segment."""
     for name, value in (path or {}).items():
         if not isinstance(value, str) or not value or value in {".", ".."}:  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -60,15 +120,30 @@ def build(  # the parts of a request
             raise ValueError(msg)
     extra = options.get("extra_body")
     asked: dict[str, object] = {**(query or {}), **(options.get("extra_query") or {})}
-    return Request(
+    return Asked(
         operation,
         path=path or {},
         query={name: value for name, value in asked.items() if value is not None},
-        headers={**(headers or {}), **(options.get("extra_headers") or {})},
-        body=_merged(body, extra) if extra else body,
-        timeout=options.get("timeout"),
+        headers=merged_headers(headers or {}, options.get("extra_headers") or {}),
+        body=merged_body(body, extra) if extra else body,
+        phases=phases(options["timeout"]) if "timeout" in options else None,
     )
 
 
-def _merged(body: dict[str, Any] | None, extra: Mapping[str, object]) -> dict[str, Any]:
-    return {**(body or {}), **extra}
+def merged_headers(*layers: Mapping[str, str | None]) -> dict[str, str]:
+    """Lay headers over each other, whatever the case of their names; one that is None is taken away."""
+    headers: dict[str, tuple[str, str]] = {}
+    for layer in layers:
+        for name, value in layer.items():
+            headers.pop(name.lower(), None)
+            if value is not None:
+                headers[name.lower()] = (name, value)
+    return dict(headers.values())
+
+
+def merged_body(body: object, extra: Mapping[str, object]) -> dict[str, object]:
+    """Return a body with members added; raises `TypeError` for a body that has none."""
+    if body is not None and not isinstance(body, dict):
+        msg = f"extra_body: the body is a {type(body).__name__}, which takes no members"
+        raise TypeError(msg)
+    return {**cast("dict[str, object]", body or {}), **extra}

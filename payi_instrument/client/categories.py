@@ -1,19 +1,24 @@
-"""`client.categories`: custom resources and their prices. Source: wire-api section 5, resources-semantics."""
+"""`client.categories`: what is priced, and custom resources with their prices.
+
+Source: wire-api section 5, resources-semantics.
+"""
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from payi_instrument.client.arguments import UNSET, Options, Unset, build, given
-from payi_instrument.client.method import AsyncResource, AsyncSender, Resource, Sender, async_method, method
+from payi_instrument.client.method import M, Resource, method, page_method, raw_view, streaming_view
 from payi_instrument.wire import operations as table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from payi_instrument.wire.categories import CategoryResourceResponse
-    from payi_instrument.wire.message import Request
+    from payi_instrument.client.modes import AsyncRaw, AsyncStreaming, Raw, Streaming
+    from payi_instrument.wire.categories import CategoryResourceResponse, CategoryResponse
+    from payi_instrument.wire.message import Page, Request
 
 
 class UnitPrice(TypedDict, total=False):
@@ -50,31 +55,122 @@ def _create(
     return build(table.CREATE_RESOURCE, options, path={"category": category, "resource": resource}, body=body)
 
 
-class Resources(Resource):
-    """Versions of custom resources."""
+def _retrieve_version(
+    resource_id: str, *, category: str, resource: str, **options: Unpack[Options]
+) -> Request[CategoryResourceResponse]:
+    """Return one version of a resource, a deleted one too; raises `NotFoundError` `category_resource_not_found`."""
+    path = {"category": category, "resource": resource, "resource_id": resource_id}
+    return build(table.RETRIEVE_RESOURCE_VERSION, options, path=path)
+
+
+def _list_versions(
+    resource: str,
+    *,
+    category: str,
+    active: bool | Unset = UNSET,
+    cursor: str | Unset = UNSET,
+    limit: int | Unset = UNSET,
+    sort_ascending: bool | Unset = UNSET,
+    **options: Unpack[Options],
+) -> Request[Page[CategoryResourceResponse]]:
+    """List the versions of a resource by start, newest first unless `sort_ascending`.
+
+    `active=False` lists the deleted ones; `limit` is the page size, 1 to 1000. Raises `NotFoundError`
+    `category_resource_not_found`, `BadRequestError` `invalid_cursor` or `request_processing_error`.
+    """
+    query = given(Active=active, cursor=cursor, limit=limit, sort_ascending=sort_ascending)
+    path = {"category": category, "resource": resource}
+    return build(table.LIST_RESOURCE_VERSIONS, options, path=path, query=query)
+
+
+def _delete_version(
+    resource_id: str, *, category: str, resource: str, **options: Unpack[Options]
+) -> Request[CategoryResourceResponse]:
+    """Delete one version of a custom resource and return it; what it priced keeps its cost.
+
+    Raises `NotFoundError` `category_resource_not_found`, `PermissionDeniedError` for a `system.` category.
+    """
+    path = {"category": category, "resource": resource, "resource_id": resource_id}
+    return build(table.DELETE_RESOURCE_VERSION, options, path=path)
+
+
+def _list(
+    *,
+    active: bool | Unset = UNSET,
+    cursor: str | Unset = UNSET,
+    limit: int | Unset = UNSET,
+    sort_ascending: bool | Unset = UNSET,
+    **options: Unpack[Options],
+) -> Request[Page[CategoryResponse]]:
+    """List categories by name, ascending unless `sort_ascending=False`; `limit` is the page size, 1 to 1000.
+
+    `active=False` lists those of which everything is deleted. Raises `BadRequestError` `invalid_cursor` or
+    `request_processing_error`.
+    """
+    query = given(Active=active, cursor=cursor, limit=limit, sort_ascending=sort_ascending)
+    return build(table.LIST_CATEGORIES, options, query=query)
+
+
+def _list_resources(
+    category: str,
+    *,
+    active: bool | Unset = UNSET,
+    cursor: str | Unset = UNSET,
+    limit: int | Unset = UNSET,
+    sort_ascending: bool | Unset = UNSET,
+    **options: Unpack[Options],
+) -> Request[Page[CategoryResourceResponse]]:
+    """List the resources of a category by name, each as its current version; `limit` is the page size, 1 to 1000.
+
+    `active=False` lists the deleted ones. Raises `NotFoundError` `category_not_found`, `BadRequestError` `invalid_cursor`
+    or `request_processing_error`.
+    """
+    query = given(Active=active, cursor=cursor, limit=limit, sort_ascending=sort_ascending)
+    return build(table.LIST_CATEGORY_RESOURCES, options, path={"category": category}, query=query)
+
+
+def _delete(category: str, **options: Unpack[Options]) -> Request[list[CategoryResourceResponse]]:
+    """Delete a custom category with all its resources and return every version deleted.
+
+    Raises `NotFoundError` `category_not_found`, `PermissionDeniedError` for a `system.` category.
+    """
+    return build(table.DELETE_CATEGORY, options, path={"category": category})
+
+
+def _delete_resource(
+    resource: str, *, category: str, **options: Unpack[Options]
+) -> Request[list[CategoryResourceResponse]]:
+    """Delete a custom resource and return every version deleted.
+
+    Raises `NotFoundError` `category_resource_not_found`, `PermissionDeniedError` for a `system.` category.
+    """
+    return build(table.DELETE_RESOURCE, options, path={"category": category, "resource": resource})
+
+
+class Resources(Resource[M]):
+    """Versions of resources and their prices."""
+
+    with_raw_response: raw_view[Resources[Raw], Resources[AsyncRaw]] = raw_view()
+    with_streaming_response: streaming_view[Resources[Streaming], Resources[AsyncStreaming]] = streaming_view()
 
     create = method(_create)
+    retrieve = method(_retrieve_version)
+    list = page_method(_list_versions)
+    delete = method(_delete_version)
 
 
-class AsyncResources(AsyncResource):
-    """Versions of custom resources."""
-
-    create = async_method(_create)
-
-
-class Categories(Resource):
+class Categories(Resource[M]):
     """Categories and what they price."""
 
-    def __init__(self, client: Sender) -> None:
-        """Take the client that sends."""
-        super().__init__(client)
-        self.resources = Resources(client)
+    with_raw_response: raw_view[Categories[Raw], Categories[AsyncRaw]] = raw_view()
+    with_streaming_response: streaming_view[Categories[Streaming], Categories[AsyncStreaming]] = streaming_view()
 
+    list = page_method(_list)
+    list_resources = page_method(_list_resources)
+    delete = method(_delete)
+    delete_resource = method(_delete_resource)
 
-class AsyncCategories(AsyncResource):
-    """Categories and what they price."""
-
-    def __init__(self, client: AsyncSender) -> None:
-        """Take the client that sends."""
-        super().__init__(client)
-        self.resources = AsyncResources(client)
+    @cached_property
+    def resources(self) -> Resources[M]:
+        """Return the methods for versions of resources."""
+        return Resources(self._mode)

@@ -2,53 +2,188 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from functools import cached_property
+from typing import TYPE_CHECKING, Generic, Self, TypeVar, cast
 
-from payi_instrument.client.categories import AsyncCategories, Categories
-from payi_instrument.client.ingest import AsyncIngest, Ingest
-from payi_instrument.client.limits import AsyncLimits, Limits
-from payi_instrument.config import EMBEDDED_SCHEMES, MeterSettings, meter_settings
+from payi_instrument.client.arguments import UNSET, Timeout, Unset, merged_headers
+from payi_instrument.client.categories import Categories
+from payi_instrument.client.embedded import EmbeddedSender
+from payi_instrument.client.ingest import Ingest
+from payi_instrument.client.limits import Limits
+from payi_instrument.client.method import M, Resource, raw_view, streaming_view
+from payi_instrument.client.modes import Async, Sync
+from payi_instrument.client.pool import AsyncPool, Pool
+from payi_instrument.client.requests import Requests
+from payi_instrument.client.settings import DEFAULT_MAX_RETRIES, Settings
+from payi_instrument.client.transport import AsyncHttpTransport, HttpTransport
+from payi_instrument.client.use_cases import UseCases
+from payi_instrument.client.verbs import AsyncVerbs, Verbs
 from payi_instrument.errors import PayiError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-    import httpx
-
-    from payi_instrument.client.transport import AsyncHttpTransport, HttpTransport
+    from payi_instrument.client.modes import AsyncRaw, AsyncSender, AsyncStreaming, Raw, Sender, Streaming
+    from payi_instrument.client.network import AsyncHttpClient, HttpClient
     from payi_instrument.local import LocalTransport
-    from payi_instrument.wire.message import Reply, Request
 
-_DEFAULT_TIMEOUT = 60.0
+HttpT = TypeVar("HttpT")
+TransportT = TypeVar("TransportT")
 
 
-def _settings(api_key: str | None, base_url: str | None) -> MeterSettings:
-    settings = meter_settings(api_key, base_url)
-    if settings is None:
-        msg = (
-            "no meter: set PAYI_API_KEY (or api_key=) for a Pay-i service,"
-            " or PAYI_BASE_URL=sqlite:///payi.db (or base_url=) for an embedded one"
+class Nouns(Resource[M]):
+    """Everything that can be asked of a meter."""
+
+    with_raw_response: raw_view[Nouns[Raw], Nouns[AsyncRaw]] = raw_view()
+    with_streaming_response: streaming_view[Nouns[Streaming], Nouns[AsyncStreaming]] = streaming_view()
+
+    @cached_property
+    def limits(self) -> Limits[M]:
+        """Return the methods for limits."""
+        return Limits(self._mode)
+
+    @cached_property
+    def ingest(self) -> Ingest[M]:
+        """Return the methods that report usage."""
+        return Ingest(self._mode)
+
+    @cached_property
+    def categories(self) -> Categories[M]:
+        """Return the methods for categories and resources."""
+        return Categories(self._mode)
+
+    @cached_property
+    def use_cases(self) -> UseCases[M]:
+        """Return the methods for use cases."""
+        return UseCases(self._mode)
+
+    @cached_property
+    def requests(self) -> Requests[M]:
+        """Return the methods for events that were ingested."""
+        return Requests(self._mode)
+
+
+class _Connected(Generic[TransportT, HttpT]):
+    """What both clients share: settings, a transport, and how to make a copy."""
+
+    _settings: Settings
+    _transport: TransportT
+
+    def _opened(self, settings: Settings, http_client: HttpT | None) -> TransportT:
+        raise NotImplementedError
+
+    def _shared(self, settings: Settings, http_client: HttpT | None) -> TransportT:
+        raise NotImplementedError
+
+    def _use(self, settings: Settings, transport: TransportT) -> None:
+        raise NotImplementedError
+
+    @classmethod
+    def over(cls, transport: LocalTransport) -> Self:
+        """Return a client of a meter that another client opened already."""
+        client = cls.__new__(cls)
+        client._use(Settings("sqlite://"), cast("TransportT", transport))  # noqa: SLF001  # its own class
+        return client
+
+    @property
+    def transport(self) -> TransportT:
+        """Return what carries this client's requests; instrumentation sends events through it."""
+        return self._transport
+
+    @property
+    def base_url(self) -> str:
+        """Return where the meter is."""
+        return self._settings.shown_url
+
+    @property
+    def api_key(self) -> str | None:
+        """Return the key, None for an embedded meter that was given none."""
+        return self._settings.api_key
+
+    @property
+    def timeout(self) -> float | Timeout | None:
+        """Return the timeout as it was given, in seconds."""
+        return self._settings.timeout
+
+    @property
+    def max_retries(self) -> int:
+        """Return how often a request is sent again."""
+        return self._settings.max_retries
+
+    @property
+    def default_headers(self) -> dict[str, str]:
+        """Return the headers that go with every request, the key excepted."""
+        return dict(self._settings.headers)
+
+    @property
+    def default_query(self) -> dict[str, object]:
+        """Return the query parameters that go with every request."""
+        return dict(self._settings.query)
+
+    def copy(
+        self,
+        *,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        timeout: float | Timeout | Unset | None = UNSET,
+        max_retries: int | Unset = UNSET,
+        http_client: HttpT | None = None,
+        default_headers: Mapping[str, str] | None = None,
+        set_default_headers: Mapping[str, str] | None = None,
+        default_query: Mapping[str, object] | None = None,
+        set_default_query: Mapping[str, object] | None = None,
+    ) -> Self:
+        """Return a client with the same options but for those given; this one stays as it is.
+
+        Both share their connections, or the embedded meter, unless `http_client` is given: closing one closes both.
+        `default_headers` and `default_query` are added to those there are, `set_default_headers` and `set_default_query`
+        take their place. Raises `ValueError` when both of a pair are given.
+        """
+        now = self._settings
+        _exclude("default_headers", default_headers, set_default_headers)
+        _exclude("default_query", default_query, set_default_query)
+        settings = now.changed(
+            timeout=timeout,
+            max_retries=max_retries,
+            api_key=api_key or now.api_key,
+            base_url=base_url or now.base_url,
+            headers=merged_headers(
+                now.headers if set_default_headers is None else set_default_headers, default_headers or {}
+            ),
+            query={**(now.query if set_default_query is None else set_default_query), **(default_query or {})},
         )
-        raise PayiError(msg)
-    return settings
+        moved = settings.base_url != now.base_url and (settings.is_embedded or now.is_embedded)
+        if moved and not settings.is_embedded and settings.api_key is None:
+            msg = f"api_key: {settings.base_url} needs one, give it with base_url"
+            raise PayiError(msg)
+        twin = object.__new__(type(self))
+        make = self._opened if moved else self._shared
+        twin._use(settings, make(settings, http_client))  # its own class
+        return twin
+
+    with_options = copy
 
 
-def _is_embedded(url: str) -> bool:
-    return url.partition(":")[0] in EMBEDDED_SCHEMES
+def _exclude(name: str, added: object, put: object) -> None:
+    if added is not None and put is not None:
+        msg = f"{name} and set_{name} exclude each other; the first adds to what is there, the second takes its place"
+        raise ValueError(msg)
 
 
-def _shown(url: str) -> str:
-    """Return a URL as `base_url` shows it: a remote one with a slash at its end, as the official SDK's."""
-    return url if _is_embedded(url) else url.rstrip("/") + "/"
-
-
-class Payi:
+class Payi(_Connected["HttpTransport | LocalTransport", "HttpClient"], Verbs, Nouns[Sync]):
     """Speak to a meter.
 
     `base_url` decides which: `https://…` is a Pay-i service or our server and needs a key, `sqlite:///file.db` a ledger
     file and `sqlite://` one in memory, which need none. Arguments win over `PAYI_API_KEY` and `PAYI_BASE_URL`. `timeout` is
-    in seconds. Raises `PayiError` when no meter is named or the ledger can't be opened. Safe to share between threads.
+    in seconds, an `httpx.Timeout` or None; without it 60, of which 5 to connect. `max_retries` is how often a request is
+    sent again after a connection error, a timeout, 408, 409, 429 or a fault of the meter. `default_headers` (over
+    `PAYI_CUSTOM_HEADERS`) and `default_query` go with every request. `http_client` is your own `httpx.Client` or
+    `httpx2.Client`, which you close yourself. With `_strict_response_validation` an answer of another shape than documented
+    is an error.
+
+    Raises `PayiError` when no meter is named or the ledger can't be opened, `TypeError` or `ValueError` naming a bad
+    argument. Safe to share between threads; a forked child opens connections of its own.
     """
 
     def __init__(
@@ -56,49 +191,50 @@ class Payi:
         *,
         api_key: str | None = None,
         base_url: str | None = None,
-        timeout: float = _DEFAULT_TIMEOUT,
+        timeout: float | Timeout | Unset | None = UNSET,
+        max_retries: int = DEFAULT_MAX_RETRIES,
         default_headers: Mapping[str, str] | None = None,
-        http_client: httpx.Client | None = None,
+        default_query: Mapping[str, object] | None = None,
+        http_client: HttpClient | None = None,
+        _strict_response_validation: bool = False,
     ) -> None:
         """Settle where the meter is; the environment is read now."""
-        settings = _settings(api_key, base_url)
-        transport: HttpTransport | LocalTransport
-        if _is_embedded(settings.base_url):
+        settings = Settings.settle(
+            api_key=api_key,
+            base_url=base_url,
+            timeout=timeout,
+            max_retries=max_retries,
+            default_headers=default_headers,
+            default_query=default_query,
+            strict=_strict_response_validation,
+        )
+        self._use(settings, self._opened(settings, http_client))
+
+    def _opened(self, settings: Settings, http_client: HttpClient | None) -> HttpTransport | LocalTransport:
+        if settings.is_embedded:
             from payi_instrument.local import open_local
 
-            transport = open_local(settings.base_url)
-        else:
-            from payi_instrument.client.transport import HttpTransport
+            return open_local(settings.base_url)
+        return HttpTransport(settings, Pool(http_client))
 
-            headers = {**settings.headers, **(default_headers or {})}
-            transport = HttpTransport(settings.base_url, settings.api_key or "", headers, timeout, http_client)
-        self._use(transport, settings.base_url, settings.api_key)
+    def _shared(self, settings: Settings, http_client: HttpClient | None) -> HttpTransport | LocalTransport:
+        transport = self._transport
+        if transport.embedded is True:
+            return transport
+        return transport.with_settings(settings, None if http_client is None else Pool(http_client))
 
-    @classmethod
-    def over(cls, transport: LocalTransport) -> Self:
-        """Return a client of a meter that another client opened already."""
-        client = cls.__new__(cls)
-        client._use(transport, "sqlite://", None)  # noqa: SLF001  # its own class
-        return client
-
-    def _use(self, transport: HttpTransport | LocalTransport, base_url: str, api_key: str | None) -> None:
-        self.base_url = _shown(base_url)
-        self.api_key = api_key
+    def _use(self, settings: Settings, transport: HttpTransport | LocalTransport) -> None:
+        self._settings = settings
         self._transport = transport
-        self.limits = Limits(self)
-        self.ingest = Ingest(self)
-        self.categories = Categories(self)
+        sender: Sender = EmbeddedSender(transport, settings) if transport.embedded is True else transport
+        self._mode = Sync(sender, strict=settings.strict)
 
-    @property
-    def transport(self) -> HttpTransport | LocalTransport:
-        """Return what carries this client's requests; instrumentation sends events through it."""
-        return self._transport
-
-    def _send(self, request: Request[Any]) -> Reply:
-        return self._transport.send(request)
+    def is_closed(self) -> bool:
+        """Say whether this client, or one that shares its connections, was closed."""
+        return _is_closed(self._transport)
 
     def close(self) -> None:
-        """Close the connections of this client."""
+        """Close the connections of this client and of its copies; your own `http_client` stays open."""
         self._transport.close()
 
     def __enter__(self) -> Self:
@@ -112,57 +248,61 @@ class Payi:
         self.close()
 
 
-class AsyncPayi:
-    """Speak to a meter, awaited; see :class:`Payi` for the arguments. Safe to share between tasks."""
+class AsyncPayi(_Connected["AsyncHttpTransport | LocalTransport", "AsyncHttpClient"], AsyncVerbs, Nouns[Async]):
+    """Speak to a meter, awaited; see :class:`Payi` for the arguments. Safe to share between tasks.
+
+    `http_client` is an `httpx.AsyncClient` or `httpx2.AsyncClient`. Each event loop has connections of its own.
+    """
 
     def __init__(
         self,
         *,
         api_key: str | None = None,
         base_url: str | None = None,
-        timeout: float = _DEFAULT_TIMEOUT,
+        timeout: float | Timeout | Unset | None = UNSET,
+        max_retries: int = DEFAULT_MAX_RETRIES,
         default_headers: Mapping[str, str] | None = None,
-        http_client: httpx.AsyncClient | None = None,
+        default_query: Mapping[str, object] | None = None,
+        http_client: AsyncHttpClient | None = None,
+        _strict_response_validation: bool = False,
     ) -> None:
         """Settle where the meter is; the environment is read now."""
-        settings = _settings(api_key, base_url)
-        transport: AsyncHttpTransport | LocalTransport
-        if _is_embedded(settings.base_url):
+        settings = Settings.settle(
+            api_key=api_key,
+            base_url=base_url,
+            timeout=timeout,
+            max_retries=max_retries,
+            default_headers=default_headers,
+            default_query=default_query,
+            strict=_strict_response_validation,
+        )
+        self._use(settings, self._opened(settings, http_client))
+
+    def _opened(self, settings: Settings, http_client: AsyncHttpClient | None) -> AsyncHttpTransport | LocalTransport:
+        if settings.is_embedded:
             from payi_instrument.local import open_local
 
-            transport = open_local(settings.base_url)
-        else:
-            from payi_instrument.client.transport import AsyncHttpTransport
+            return open_local(settings.base_url)
+        return AsyncHttpTransport(settings, AsyncPool(http_client))
 
-            headers = {**settings.headers, **(default_headers or {})}
-            transport = AsyncHttpTransport(settings.base_url, settings.api_key or "", headers, timeout, http_client)
-        self._use(transport, settings.base_url, settings.api_key)
+    def _shared(self, settings: Settings, http_client: AsyncHttpClient | None) -> AsyncHttpTransport | LocalTransport:
+        transport = self._transport
+        if transport.embedded is True:
+            return transport
+        return transport.with_settings(settings, None if http_client is None else AsyncPool(http_client))
 
-    @classmethod
-    def over(cls, transport: LocalTransport) -> Self:
-        """Return a client of a meter that another client opened already."""
-        client = cls.__new__(cls)
-        client._use(transport, "sqlite://", None)  # noqa: SLF001  # its own class
-        return client
-
-    def _use(self, transport: AsyncHttpTransport | LocalTransport, base_url: str, api_key: str | None) -> None:
-        self.base_url = _shown(base_url)
-        self.api_key = api_key
+    def _use(self, settings: Settings, transport: AsyncHttpTransport | LocalTransport) -> None:
+        self._settings = settings
         self._transport = transport
-        self.limits = AsyncLimits(self)
-        self.ingest = AsyncIngest(self)
-        self.categories = AsyncCategories(self)
+        sender: AsyncSender = EmbeddedSender(transport, settings) if transport.embedded is True else transport
+        self._mode = Async(sender, strict=settings.strict)
 
-    @property
-    def transport(self) -> AsyncHttpTransport | LocalTransport:
-        """Return what carries this client's requests; instrumentation sends events through it."""
-        return self._transport
-
-    async def _asend(self, request: Request[Any]) -> Reply:
-        return await self._transport.asend(request)
+    def is_closed(self) -> bool:
+        """Say whether this client, or one that shares its connections, was closed."""
+        return _is_closed(self._transport)
 
     async def close(self) -> None:
-        """Close the connections of this client."""
+        """Close the connections of this client and of its copies; your own `http_client` stays open."""
         await self._transport.aclose()
 
     async def __aenter__(self) -> Self:
@@ -174,3 +314,13 @@ class AsyncPayi:
     ) -> None:
         """Close this client."""
         await self.close()
+
+
+def _is_closed(transport: HttpTransport | AsyncHttpTransport | LocalTransport) -> bool:
+    if transport.embedded is not True:
+        return transport.is_closed()
+    try:
+        transport.meter  # noqa: B018  # an embedded meter tells by refusing
+    except PayiError:
+        return True
+    return False

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, cast
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, Required, TypedDict, Unpack, cast
 
 from payi_instrument.client.arguments import UNSET, Options, Unset, build, given
 from payi_instrument.client.encoding import encoded_headers
-from payi_instrument.client.method import AsyncResource, Resource, async_method, method
+from payi_instrument.client.method import M, Resource, method, plan_method, raw_view, streaming_view
+from payi_instrument.client.replay import Totals, batched_events
+from payi_instrument.errors import BadRequestError
 from payi_instrument.ids import new_id
 from payi_instrument.wire import headers as names
 from payi_instrument.wire import operations as table
 from payi_instrument.wire.headers import PayiHeaderNames
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Generator
     from datetime import datetime
+    from os import PathLike
 
+    from payi_instrument.client.modes import AsyncRaw, AsyncStreaming, Raw, Streaming
     from payi_instrument.wire.ingest import BulkIngestResponse, IngestResponse
     from payi_instrument.wire.message import Request
 
@@ -150,17 +155,76 @@ def _stringly(properties: Mapping[str, object] | Unset | None) -> dict[str, str 
     return {key: None if value is None else str(value) for key, value in properties.items()}
 
 
-def _bulk(*, events: Iterable[Mapping[str, Any]], **options: Unpack[Options]) -> Request[BulkIngestResponse]:
+class BulkEvent(TypedDict, total=False):
+    """One event of a bulk call, with its attribution; units and bounds are those of `ingest.units`."""
+
+    category: Required[str]
+    units: Required[Mapping[str, UnitCounts]]
+    resource: str | None
+    event_timestamp: datetime | str | None
+    end_to_end_latency_ms: int | None
+    time_to_first_token_ms: int | None
+    time_to_first_completion_token_ms: int | None
+    http_status_code: int | None
+    provider_uri: str | None
+    provider_request_json: str | None
+    provider_request_reasoning_json: str | None
+    provider_request_headers: Iterable[HeaderPair] | None
+    provider_response_headers: Iterable[HeaderPair] | None
+    provider_response_json: str | list[str] | None
+    provider_response_function_calls: Iterable[FunctionCall] | None
+    provider_response_id: str | None
+    properties: Mapping[str, object] | None
+    use_case_properties: Mapping[str, str | None] | None
+    limit_ids: list[str] | None
+    request_tags: list[str] | None
+    user_id: str | None
+    account_name: str | None
+    use_case_id: str | None
+    use_case_name: str | None
+    use_case_version: int | None
+    use_case_step: str | None
+    scope: str | None
+    resource_scope: str | None
+    event_id: str | None
+
+
+Events = Iterable[BulkEvent] | Iterable[Mapping[str, Any]]
+
+
+def _bulk(*, events: Events, **options: Unpack[Options]) -> Request[BulkIngestResponse]:
     """Report up to 1000 events, independent of each other; attribution stands in each item (wire-api section 3.2).
 
-    An item's `resource_scope` is sent as `scope`. `error_count` and `errors` tell which items were refused. Raises
+    An item's `resource_scope` is sent as `scope`. An item without `event_id` and `provider_response_id` gets an event id,
+    so that a retry counts it once; a plain service takes none, so a meter on the network is asked once what it takes, and
+    one that does not say may count a retried item twice. `error_count` and `errors` tell which items were refused. Raises
     `BadRequestError` when all were, `TypeError` when `events` is not a list of mappings.
     """
+    plain = [_item(event) for event in listed(events)]
+    request = build(table.INGEST_BULK, options, body=plain)
+    marked = [item if _has_id(item) else {**item, "event_id": new_id()} for item in plain]
+    return replace(request, body=marked, plain=request) if marked != plain else request
+
+
+def _bulk_upsert(*, events: Events, **options: Unpack[Options]) -> Request[BulkIngestResponse]:
+    """Report up to 1000 events, each in place of the one with its category and `provider_response_id` if there is one.
+
+    The difference in cost moves into the current totals of its limits; an item without `provider_response_id` is refused,
+    and so is one whose response id belongs to several events. Raises as `bulk` does. An extension of our meter.
+    """
+    return build(table.INGEST_BULK_UPSERT, options, body=[_item(event) for event in listed(events)])
+
+
+def listed(events: Events) -> list[Mapping[str, Any]]:
+    """Return events as a list; raises `TypeError` for one mapping, or for something that is none."""
     if isinstance(events, Mapping):
         msg = "events: one mapping, expected a list of mappings"
         raise TypeError(msg)
-    items = [_item(event) for event in events]
-    return build(table.INGEST_BULK, options, body=items)
+    return list(events)
+
+
+def _has_id(item: Mapping[str, Any]) -> bool:
+    return bool(item.get("event_id") or item.get("provider_response_id"))
 
 
 def _item(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -177,15 +241,32 @@ def _item(event: Mapping[str, Any]) -> dict[str, Any]:
     return item
 
 
-class Ingest(Resource):
+def _replay_file(
+    path: str | PathLike[str], **options: Unpack[Options]
+) -> Generator[Request[Any], BulkIngestResponse, BulkIngestResponse]:
+    """Report the events of a file, one JSON object a line as `bulk` takes them, and return the totals.
+
+    They go out in calls of 1000, in order; blank lines are skipped. `item_index` in `errors` counts events from 0 over the
+    whole file, `request_id` is the last call's. Events that carry their own `event_id` may be replayed again without being
+    counted again. Raises `OSError` for a file that can't be read, `ValueError` naming a line that is no JSON object, and
+    what `bulk` raises but for refused items: what came before is stored then.
+    """
+    total = Totals()
+    for batch in batched_events(path):
+        try:
+            total.add((yield _bulk(events=batch, **options)))
+        except BadRequestError as refusal:
+            total.add_refusal(refusal)
+    return total.answer()
+
+
+class Ingest(Resource[M]):
     """Usage reported by hand."""
+
+    with_raw_response: raw_view[Ingest[Raw], Ingest[AsyncRaw]] = raw_view()
+    with_streaming_response: streaming_view[Ingest[Streaming], Ingest[AsyncStreaming]] = streaming_view()
 
     units = method(_units)
     bulk = method(_bulk)
-
-
-class AsyncIngest(AsyncResource):
-    """Usage reported by hand."""
-
-    units = async_method(_units)
-    bulk = async_method(_bulk)
+    bulk_upsert = method(_bulk_upsert)
+    replay_file = plan_method(_replay_file)

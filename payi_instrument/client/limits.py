@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Unpack
 
 from payi_instrument.client.arguments import UNSET, Options, Unset, build, given
-from payi_instrument.client.method import AsyncResource, Resource, async_method, method
-from payi_instrument.client.pages import async_page_method, page_method
+from payi_instrument.client.method import M, Resource, method, page_method, raw_view, streaming_view
 from payi_instrument.wire import operations as table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
-    from payi_instrument.wire.limits import DefaultResponse, Limit, LimitResponse
+    from payi_instrument.client.modes import AsyncRaw, AsyncStreaming, Raw, Streaming
+    from payi_instrument.wire.limits import DefaultResponse, Limit, LimitHistory, LimitHistoryResponse, LimitResponse
     from payi_instrument.wire.message import Page, Request
 
 
@@ -73,7 +75,10 @@ def _list(
     sort_ascending: bool | Unset = UNSET,
     **options: Unpack[Options],
 ) -> Request[Page[Limit]]:
-    """List limits, newest first unless `sort_ascending`; `limit` is the page size, 1 to 1000, `limit_name` is exact."""
+    """List limits, newest first unless `sort_ascending`; `limit` is the page size, 1 to 1000, `limit_name` is exact.
+
+    Raises `BadRequestError` `invalid_cursor` or `request_processing_error`.
+    """
     query = given(cursor=cursor, limit=limit, limit_name=limit_name, sort_ascending=sort_ascending)
     return build(table.LIST_LIMITS, options, query=query)
 
@@ -83,21 +88,72 @@ def _delete(limit_id: str, **options: Unpack[Options]) -> Request[DefaultRespons
     return build(table.DELETE_LIMIT, options, path={"limit_id": limit_id})
 
 
-class Limits(Resource):
+def _reset(
+    limit_id: str, *, reset_date: datetime | str | Unset | None = UNSET, **options: Unpack[Options]
+) -> Request[LimitHistoryResponse]:
+    """Begin a new period of a limit and return the one that it closes, with its totals.
+
+    `reset_date` says when the new period begins: now unless given, a naive time is UTC. Raises `NotFoundError`
+    `limit_not_found`, `BadRequestError` `update_limit_validation_failed` for a date that can't be.
+    """
+    query = given(resetDate=reset_date)
+    return build(table.RESET_LIMIT, options, path={"limit_id": limit_id}, query=query)
+
+
+def _history(
+    limit_id: str,
+    *,
+    cursor: str | Unset = UNSET,
+    limit: int | Unset = UNSET,
+    sort_ascending: bool | Unset = UNSET,
+    **options: Unpack[Options],
+) -> Request[Page[LimitHistory]]:
+    """List the closed periods of a limit, newest first unless `sort_ascending`; `limit` is the page size, 1 to 1000.
+
+    An extension of our meter. Raises `NotFoundError` `limit_not_found`, `BadRequestError` `invalid_cursor` or
+    `request_processing_error`.
+    """
+    query = given(cursor=cursor, limit=limit, sort_ascending=sort_ascending)
+    return build(table.LIMIT_HISTORY, options, path={"limit_id": limit_id}, query=query)
+
+
+def _update_properties(
+    limit_id: str, *, properties: Mapping[str, str | None], **options: Unpack[Options]
+) -> Request[list[LimitResponse]]:
+    """Merge properties into a limit's, None removes a key, and return the limit in a list of one.
+
+    Raises `NotFoundError` `limit_not_found`.
+    """
+    body = {"properties": properties}
+    return build(table.UPDATE_LIMIT_PROPERTIES, options, path={"limit_id": limit_id}, body=body)
+
+
+class LimitProperties(Resource[M]):
+    """Properties of a limit, to find it again by."""
+
+    with_raw_response: raw_view[LimitProperties[Raw], LimitProperties[AsyncRaw]] = raw_view()
+    with_streaming_response: streaming_view[LimitProperties[Streaming], LimitProperties[AsyncStreaming]] = (
+        streaming_view()
+    )
+
+    update = method(_update_properties)
+
+
+class Limits(Resource[M]):
     """Spending caps in USD that requests name by id."""
+
+    with_raw_response: raw_view[Limits[Raw], Limits[AsyncRaw]] = raw_view()
+    with_streaming_response: streaming_view[Limits[Streaming], Limits[AsyncStreaming]] = streaming_view()
 
     create = method(_create)
     retrieve = method(_retrieve)
     update = method(_update)
     list = page_method(_list)
     delete = method(_delete)
+    reset = method(_reset)
+    history = page_method(_history)
 
-
-class AsyncLimits(AsyncResource):
-    """Spending caps in USD that requests name by id."""
-
-    create = async_method(_create)
-    retrieve = async_method(_retrieve)
-    update = async_method(_update)
-    list = async_page_method(_list)
-    delete = async_method(_delete)
+    @cached_property
+    def properties(self) -> LimitProperties[M]:
+        """Return the methods for a limit's properties."""
+        return LimitProperties(self._mode)

@@ -1,138 +1,165 @@
-"""One definition of each client method, called sync or async.
+"""One definition of each client method, called in any of the six modes.
 
-A method is a function that takes the caller's arguments and returns the request for them. :class:`method` sends it and
-returns the answer, :class:`async_method` is its awaited twin; both keep the function's signature and docstring.
+A method is a function that takes the caller's arguments and returns the request for them. :class:`method` sends it as the
+mode of its resource says (see `modes.py`); :class:`page_method` is for listings, :class:`plan_method` for what takes more
+than one request. All keep the function's signature and docstring.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from pydantic import TypeAdapter
-
-from payi_instrument.errors import APIResponseValidationError, status_error
-from payi_instrument.wire.model import Model
+from payi_instrument.client.modes import Async, AsyncRaw, AsyncStreaming, Raw, Streaming, Sync
+from payi_instrument.wire.message import Page, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Coroutine
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
-    from payi_instrument.wire.message import Operation, Reply, Request
+    from payi_instrument.client.pages import AsyncCursorPage, AsyncPaginator, SyncCursorPage
+    from payi_instrument.client.response import APIResponse, AsyncAPIResponse
 
 P = ParamSpec("P")
 T = TypeVar("T")
-_ERRORS_FROM = 400
+ItemT = TypeVar("ItemT")
+SyncT = TypeVar("SyncT")
+AsyncT = TypeVar("AsyncT")
+M = TypeVar("M", Sync, Async, Raw, AsyncRaw, Streaming, AsyncStreaming)
 
 
-class Sender(Protocol):
-    """What a sync client's resources need of it."""
+class Resource(Generic[M]):
+    """A group of methods, all called in one mode."""
 
-    def _send(self, request: Request[Any]) -> Reply: ...
-
-
-class AsyncSender(Protocol):
-    """What an async client's resources need of it."""
-
-    async def _asend(self, request: Request[Any]) -> Reply: ...
+    def __init__(self, mode: M) -> None:
+        """Take the mode."""
+        self._mode: M = mode
 
 
-class Resource:
-    """A group of methods of a sync client."""
+class _Method(Generic[P, T]):
+    """A function that makes a request, found on a resource."""
 
-    def __init__(self, client: Sender) -> None:
-        """Take the client that sends."""
-        self._client = client
-
-
-class AsyncResource:
-    """A group of methods of an async client."""
-
-    def __init__(self, client: AsyncSender) -> None:
-        """Take the client that sends."""
-        self._client = client
-
-
-class method(Generic[P, T]):  # noqa: N801  # used like a decorator
-    """Send what a function asks for and return the answer."""
-
-    def __init__(self, build: Callable[P, Request[T]]) -> None:
+    def __init__(self, build: Callable[P, T]) -> None:
         """Take the function that makes the request."""
         self._build = build
         self.__doc__ = build.__doc__
+
+    def _bound(self, run: Callable[[T], Any]) -> Callable[P, Any]:
+        """Return the function that sends what is asked for, with the name, docstring and signature of what asks."""
+        build = self._build
+
+        def call(*args: P.args, **kwargs: P.kwargs) -> Any:
+            return run(build(*args, **kwargs))
+
+        call.__name__ = build.__name__.lstrip("_")
+        call.__doc__ = build.__doc__
+        call.__wrapped__ = build  # type: ignore[attr-defined]  # so that inspect.signature shows the arguments
+        return call
+
+
+class method(_Method[P, Request[T]], Generic[P, T]):  # noqa: N801  # used like a decorator
+    """Send what a function asks for and return the answer, as the resource's mode says."""
 
     @overload
     def __get__(self, resource: None, owner: type) -> method[P, T]: ...
     @overload
-    def __get__(self, resource: Resource, owner: type) -> Callable[P, T]: ...
-    def __get__(self, resource: Resource | None, owner: type) -> method[P, T] | Callable[P, T]:
+    def __get__(self, resource: Resource[Sync], owner: type) -> Callable[P, T]: ...
+    @overload
+    def __get__(self, resource: Resource[Async], owner: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
+    @overload
+    def __get__(self, resource: Resource[Raw], owner: type) -> Callable[P, APIResponse[T]]: ...
+    @overload
+    def __get__(
+        self, resource: Resource[AsyncRaw], owner: type
+    ) -> Callable[P, Coroutine[Any, Any, AsyncAPIResponse[T]]]: ...
+    @overload
+    def __get__(
+        self, resource: Resource[Streaming], owner: type
+    ) -> Callable[P, AbstractContextManager[APIResponse[T]]]: ...
+    @overload
+    def __get__(
+        self, resource: Resource[AsyncStreaming], owner: type
+    ) -> Callable[P, AbstractAsyncContextManager[AsyncAPIResponse[T]]]: ...
+    def __get__(self, resource: Resource[Any] | None, owner: type) -> Any:
         """Bind to a resource."""
-        if resource is None:
-            return self
-        client, build = resource._client, self._build  # noqa: SLF001  # one mechanism, two classes
-
-        def call(*args: P.args, **kwargs: P.kwargs) -> T:
-            request = build(*args, **kwargs)
-            return answer_of(request, client._send(request))  # noqa: SLF001
-
-        return named(call, build)
+        return self if resource is None else self._bound(resource._mode.run)  # noqa: SLF001  # one mechanism, two classes
 
 
-class async_method(Generic[P, T]):  # noqa: N801  # used like a decorator
-    """Send what a function asks for and return the answer, awaited."""
-
-    def __init__(self, build: Callable[P, Request[T]]) -> None:
-        """Take the function that makes the request."""
-        self._build = build
-        self.__doc__ = build.__doc__
+class page_method(_Method[P, Request[Page[ItemT]]], Generic[P, ItemT]):  # noqa: N801  # used like a decorator
+    """Send what a function asks for and return the first page of the listing, as the resource's mode says."""
 
     @overload
-    def __get__(self, resource: None, owner: type) -> async_method[P, T]: ...
+    def __get__(self, resource: None, owner: type) -> page_method[P, ItemT]: ...
     @overload
-    def __get__(self, resource: AsyncResource, owner: type) -> Callable[P, Awaitable[T]]: ...
-    def __get__(self, resource: AsyncResource | None, owner: type) -> async_method[P, T] | Callable[P, Awaitable[T]]:
+    def __get__(self, resource: Resource[Sync], owner: type) -> Callable[P, SyncCursorPage[ItemT]]: ...
+    @overload
+    def __get__(self, resource: Resource[Async], owner: type) -> Callable[P, AsyncPaginator[ItemT]]: ...
+    @overload
+    def __get__(self, resource: Resource[Raw], owner: type) -> Callable[P, APIResponse[SyncCursorPage[ItemT]]]: ...
+    @overload
+    def __get__(
+        self, resource: Resource[AsyncRaw], owner: type
+    ) -> Callable[P, Coroutine[Any, Any, AsyncAPIResponse[AsyncCursorPage[ItemT]]]]: ...
+    @overload
+    def __get__(
+        self, resource: Resource[Streaming], owner: type
+    ) -> Callable[P, AbstractContextManager[APIResponse[SyncCursorPage[ItemT]]]]: ...
+    @overload
+    def __get__(
+        self, resource: Resource[AsyncStreaming], owner: type
+    ) -> Callable[P, AbstractAsyncContextManager[AsyncAPIResponse[AsyncCursorPage[ItemT]]]]: ...
+    def __get__(self, resource: Resource[Any] | None, owner: type) -> Any:
         """Bind to a resource."""
+        return self if resource is None else self._bound(resource._mode.page)  # noqa: SLF001
+
+
+class plan_method(_Method[P, Generator[Request[Any], Any, T]], Generic[P, T]):  # noqa: N801  # used like a decorator
+    """Send what a plan asks for, request by request; there is no one response to show."""
+
+    @overload
+    def __get__(self, resource: None, owner: type) -> plan_method[P, T]: ...
+    @overload
+    def __get__(self, resource: Resource[Sync], owner: type) -> Callable[P, T]: ...
+    @overload
+    def __get__(self, resource: Resource[Async], owner: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
+    def __get__(self, resource: Resource[Any] | None, owner: type) -> Any:
+        """Bind to a resource; raises `AttributeError` on one that gives responses."""
         if resource is None:
             return self
-        client, build = resource._client, self._build  # noqa: SLF001  # one mechanism, two classes
-
-        async def call(*args: P.args, **kwargs: P.kwargs) -> T:
-            request = build(*args, **kwargs)
-            return answer_of(request, await client._asend(request))  # noqa: SLF001
-
-        return named(call, build)
+        mode = resource._mode  # noqa: SLF001
+        if not isinstance(mode, (Sync, Async)):
+            msg = f"{self._build.__name__.lstrip('_')} sends any number of requests and has no one response"
+            raise AttributeError(msg)  # noqa: TRY004  # what hasattr() expects
+        return self._bound(mode.follow)
 
 
-def named(call: Callable[P, T], build: Callable[..., object]) -> Callable[P, T]:
-    """Give a bound method the name, docstring and signature of the function that makes its request."""
-    call.__name__ = build.__name__.lstrip("_")
-    call.__doc__ = build.__doc__
-    call.__wrapped__ = build  # type: ignore[attr-defined]  # so that inspect.signature shows the arguments
-    return call
+class _View:
+    """The same resource in another mode."""
+
+    def __set_name__(self, owner: type[Resource[Any]], name: str) -> None:
+        """Learn which resource it stands on."""
+        self._resource = owner
 
 
-def answer_of(request: Request[T], reply: Reply) -> T:
-    """Return the body of a reply as the operation's answer; an embedded meter's is that already.
+class raw_view(_View, Generic[SyncT, AsyncT]):  # noqa: N801  # used like a decorator
+    """Show a resource whose methods return the response, `parse()` of which is the answer."""
 
-    Raises the error of the reply's status, or `APIResponseValidationError` for a body of another shape.
-    """
-    if reply.status >= _ERRORS_FROM:
-        body = reply.body.to_dict() if isinstance(reply.body, Model) else reply.body
-        raise status_error(reply.status, body)
-    expected = request.operation.answer
-    if isinstance(expected, type) and isinstance(reply.body, expected):  # pyright: ignore[reportUnnecessaryIsInstance]  # list[X]
-        return reply.body  # pyright: ignore[reportReturnType]
-    try:
-        return _adapter(request.operation).validate_python(reply.body)
-    except ValueError as error:
-        message = f"{request.operation.name}: the meter's answer has another shape: {error}"
-        raise APIResponseValidationError(message, status_code=reply.status, response=None, body=reply.body) from error
+    @overload
+    def __get__(self, resource: Resource[Sync], owner: type) -> SyncT: ...
+    @overload
+    def __get__(self, resource: Resource[Async], owner: type) -> AsyncT: ...
+    def __get__(self, resource: Resource[Any] | None, owner: type) -> Any:
+        """Return the view."""
+        return self if resource is None else self._resource(resource._mode.raw())  # noqa: SLF001
 
 
-_adapters: dict[str, TypeAdapter[Any]] = {}
+class streaming_view(_View, Generic[SyncT, AsyncT]):  # noqa: N801  # used like a decorator
+    """Show a resource whose methods return a `with` block round a response still to be read."""
 
-
-def _adapter(operation: Operation[T]) -> TypeAdapter[T]:
-    """Return what reads an operation's answer from JSON, made once."""
-    adapter = _adapters.get(operation.name)
-    if adapter is None:
-        adapter = _adapters[operation.name] = TypeAdapter(operation.answer)
-    return adapter
+    @overload
+    def __get__(self, resource: Resource[Sync], owner: type) -> SyncT: ...
+    @overload
+    def __get__(self, resource: Resource[Async], owner: type) -> AsyncT: ...
+    def __get__(self, resource: Resource[Any] | None, owner: type) -> Any:
+        """Return the view."""
+        return self if resource is None else self._resource(resource._mode.streaming())  # noqa: SLF001

@@ -139,13 +139,13 @@ def test_the_async_client_sends_the_same(loopback: Loopback) -> None:
             loopback.answer(INGESTED)
             await client.ingest.units(**EVENT, user_id="ä", event_id="e", limit_ids=["a"])
             loopback.answer(BULK)
-            await client.ingest.bulk(events=[EVENT])
+            await client.ingest.bulk(events=[EVENT | {"event_id": "e"}])
 
     loopback.answer(INGESTED)
     with Payi(api_key="k", base_url=loopback.url) as client:
         client.ingest.units(**EVENT, user_id="ä", event_id="e", limit_ids=["a"])
         loopback.answer(BULK)
-        client.ingest.bulk(events=[EVENT])
+        client.ingest.bulk(events=[EVENT | {"event_id": "e"}])
     asyncio.run(ingest())
 
     once = [(sent.method, sent.path, sent.body, own_headers(sent.headers)) for sent in loopback.sent]

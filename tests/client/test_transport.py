@@ -59,7 +59,7 @@ class Caller:
     def open(self, **options: Any) -> None:
         self.close()
         kind = Payi if self.runner is None else AsyncPayi
-        self.client = kind(api_key="k", base_url=self.loopback.url, **options)
+        self.client = kind(api_key="k", base_url=self.loopback.url, **{"max_retries": 0, **options})
 
     def close(self) -> None:
         if self.client is not None:
@@ -186,14 +186,36 @@ def test_each_status_has_its_error(loopback: Loopback, send: Caller) -> None:
             assert (error.status_code, error.body, error.code, error.xproxy_result) == (status, body, None, None)
 
 
-def test_an_answer_of_another_shape_is_an_error_of_its_own(loopback: Loopback, send: Caller) -> None:
-    bodies: list[object] = [{"limit": {}}, [], "text", {"items": [{"limit_id": 1}]}, b"<html>", b""]
-    for body in bodies:
-        loopback.answer(body)
-        with pytest.raises(errors.APIResponseValidationError) as caught:
-            send("limits.retrieve", "a")
+BROKEN: list[object] = [{"limit": {}}, {"items": [{"limit_id": 1}]}, {"request_id": 7, "limit": LIMIT}]
+NO_ANSWERS: list[object] = [[], "text", b"<html>", b""]
 
-        assert caught.value.status_code == 200
+
+def test_an_answer_of_another_shape_is_an_error_when_strict(loopback: Loopback, send: Caller) -> None:
+    for strict, bodies in ((True, BROKEN + NO_ANSWERS), (False, NO_ANSWERS)):
+        send.open(_strict_response_validation=strict)
+        for body in bodies:
+            loopback.answer(body)
+            with pytest.raises(errors.APIResponseValidationError) as caught:
+                send("limits.retrieve", "a")
+
+            error = caught.value
+            assert (error.status_code, error.request is not None) == (200, True)
+            assert error.response is not None
+            assert error.response.status_code == 200
+
+
+def test_an_answer_is_taken_as_far_as_it_fits(loopback: Loopback, send: Caller) -> None:
+    odd = LIMIT | {"max": "much", "colour": {"red": 0.25}, "limit_creation_timestamp": "yesterday"}
+    del odd["limit_name"]
+    loopback.answer({"limit": odd, "message": 7})
+    answer = send("limits.retrieve", "a")
+
+    limit = answer.limit
+    assert (answer.request_id, answer.message) == (None, 7)
+    assert "request_id" not in answer.model_fields_set
+    assert (limit.max, limit.limit_name, limit.limit_creation_timestamp) == ("much", None, "yesterday")
+    assert (limit.limit_id, limit.colour, limit.totals.cost.total.base) == ("a/b c", {"red": 0.25}, 0)
+    assert limit.limit_update_timestamp == datetime(2024, 1, 1, tzinfo=UTC)
 
 
 def test_an_answer_may_have_members_of_the_future(loopback: Loopback, send: Caller) -> None:
@@ -204,10 +226,10 @@ def test_an_answer_may_have_members_of_the_future(loopback: Loopback, send: Call
 
 def test_e14_a_slow_meter_is_a_timeout(loopback: Loopback, send: Caller) -> None:
     loopback.open.clear()
-    for of_client, of_call in ((0.05, None), (60, 0.05)):
+    for of_client, of_call in ((0.05, {}), (60, {"timeout": 0.05})):
         send.open(timeout=of_client)
         with pytest.raises(errors.APITimeoutError) as caught:
-            send("limits.list", timeout=of_call)
+            send("limits.list", **of_call)
         assert isinstance(caught.value, errors.APIConnectionError)
         assert type(caught.value.__cause__).__module__.partition(".")[0] == LIBRARY
         assert caught.value.request is not None
@@ -272,8 +294,9 @@ def test_states_of_limits_are_asked_one_by_one_and_unknown_ones_left_out(loopbac
     assert asyncio.run(ask_async()) == {}
 
 
-async def test_the_callers_own_http_client_is_used_and_left_open(loopback: Loopback) -> None:
-    http: Any = importlib.import_module(LIBRARY)
+@pytest.mark.parametrize("library", ["httpx", "httpx2"])
+async def test_the_callers_own_http_client_is_used_and_left_open(loopback: Loopback, library: str) -> None:
+    http: Any = importlib.import_module(library)
     loopback.answer({"items": []})
     with http.Client(headers={"X-Own": "sync"}) as own:
         with Payi(api_key="k", base_url=loopback.url, http_client=own) as client:
@@ -286,14 +309,14 @@ async def test_the_callers_own_http_client_is_used_and_left_open(loopback: Loopb
 
 
 def test_an_http_client_of_another_kind_is_a_type_error() -> None:
-    http: Any = importlib.import_module(LIBRARY)
-    other: Any = importlib.import_module("httpx" if LIBRARY == "httpx2" else "httpx2")
-    wrongs: list[Any] = [object(), http.AsyncClient(), other.Client()]
-    for wrong in wrongs:
-        with pytest.raises(TypeError, match=f"http_client: .* is no {LIBRARY}.Client"):
-            Payi(api_key="k", http_client=wrong)
-    with http.Client() as own, pytest.raises(TypeError, match=rf"http_client: {LIBRARY}.*\.Client is no"):
-        AsyncPayi(api_key="k", http_client=own)
+    for library in ("httpx", "httpx2"):
+        http: Any = importlib.import_module(library)
+        wrongs: list[Any] = [object(), http.AsyncClient()]
+        for wrong in wrongs:
+            with pytest.raises(TypeError, match=r"http_client: .* is no httpx2.Client or httpx.Client"):
+                Payi(api_key="k", http_client=wrong)
+        with http.Client() as own, pytest.raises(TypeError, match=rf"http_client: {library}.*\.Client is no httpx2.A"):
+            AsyncPayi(api_key="k", http_client=own)
 
 
 @pytest.mark.skipif(LIBRARY != "httpx2", reason="this is the run on the other library")

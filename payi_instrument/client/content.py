@@ -1,0 +1,61 @@
+"""Requests as JSON text and query strings, answers read back: amounts keep every digit both ways.
+
+Source: wire-api sections 1.1 and 1.6.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, cast
+
+from payi_instrument.ids import new_id
+from payi_instrument.wire.model import Money
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_DECIMAL = f"decimal {new_id()} "
+"""Marks the decimals of a body until they are written; nobody else's text begins so."""
+
+
+def json_text(body: object) -> bytes:
+    """Write a body as JSON: times in ISO 8601, decimals as numbers with all their digits."""
+    text = json.dumps(body, default=_plain)
+    return (re.sub(f'"{_DECIMAL}([^"]*)"', r"\1", text) if _DECIMAL in text else text).encode()
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return f"{_DECIMAL}{value}"
+    msg = f"{value!r} is a {type(value).__name__}, which JSON can't carry"
+    raise TypeError(msg)
+
+
+def json_value(content: bytes) -> object:
+    """Read an answer: JSON with fractions as exact amounts, else text, None when there is nothing."""
+    if not content:
+        return None
+    try:
+        return cast("object", json.loads(content, parse_float=Money))
+    except ValueError:
+        return content.decode(errors="replace")
+
+
+def query_values(query: Mapping[str, object]) -> dict[str, str | list[str]]:
+    """Spell query values as the official SDK does: booleans in lower case, times in ISO 8601, lists repeated."""
+    return {name: _query(value) for name, value in query.items() if value is not None}
+
+
+def _query(value: object) -> str | list[str]:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, list):
+        return [str(item) for item in cast("list[object]", value)]
+    return str(value)

@@ -1,0 +1,90 @@
+"""An embedded meter as the client's resources see it: the same requests, answers and errors as over HTTP.
+
+Source: client.md section 1, local mode.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from payi_instrument.client.arguments import merged_headers
+from payi_instrument.client.response import APIResponse
+from payi_instrument.errors import status_error
+from payi_instrument.wire.model import Model
+from payi_instrument.wire.operations import OPERATIONS
+
+if TYPE_CHECKING:
+    from payi_instrument.client.settings import Settings
+    from payi_instrument.local import LocalTransport
+    from payi_instrument.wire.message import Operation, Reply, Request
+
+_ERRORS_FROM = 400
+_NOT_FOUND = 404
+
+
+class EmbeddedSender:
+    """Send a client's requests to the engine in this process, with the client's own headers and query."""
+
+    def __init__(self, transport: LocalTransport, settings: Settings) -> None:
+        """Take what carries the requests and what the client adds to each."""
+        self._transport = transport
+        self._settings = settings
+
+    def send(self, request: Request[Any]) -> Reply:
+        """Answer a request; raises the error of the reply's status."""
+        return _succeeded(request, self._transport.send(self._whole(request)))
+
+    async def asend(self, request: Request[Any]) -> Reply:
+        """Answer a request; raises the error of the reply's status."""
+        return _succeeded(request, await self._transport.asend(self._whole(request)))
+
+    open = send
+    aopen = asend
+
+    def _whole(self, request: Request[Any]) -> Request[Any]:
+        headers, query = self._settings.headers, self._settings.query
+        if request.operation.name not in _BY_NAME:
+            request = _known(request)
+        if headers or query:
+            return replace(request, headers=merged_headers(headers, request.headers), query={**query, **request.query})
+        return request
+
+
+_BY_NAME = {operation.name: operation for operation in OPERATIONS}
+
+
+def _known(request: Request[Any]) -> Request[Any]:
+    """Return the operation that a bare method and path stand for; raises `NotFoundError` when there is none."""
+    method, path = request.operation.method, request.url_path()
+    found = find(method, path)
+    if found is None:
+        message = f"{method} {path}: an embedded meter has no such operation"
+        raise status_error(_NOT_FOUND, {"statusCode": _NOT_FOUND, "message": message})
+    operation, values = found
+    return replace(request, operation=operation, path=values)
+
+
+def find(method: str, path: str) -> tuple[Operation[Any], dict[str, str]] | None:
+    """Return the operation of the table at a method and a percent-encoded path, with its path arguments."""
+    for operation in OPERATIONS:
+        match = _pattern(operation.path).fullmatch(path) if operation.method == method else None
+        if match is not None:
+            return operation, {name: unquote(value) for name, value in match.groupdict().items()}
+    return None
+
+
+@cache
+def _pattern(path: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path.replace(".", r"\.")))
+
+
+def _succeeded(request: Request[Any], reply: Reply) -> Reply:
+    if reply.status < _ERRORS_FROM:
+        return reply
+    body = reply.body.to_dict() if isinstance(reply.body, Model) else reply.body
+    shown: APIResponse[object] = APIResponse(request, reply, lambda failed: failed.body)
+    raise status_error(reply.status, body, shown)

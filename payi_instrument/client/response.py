@@ -1,0 +1,234 @@
+"""Answers with what surrounds them: status, headers, the bytes. Over HTTP and from an embedded meter alike.
+
+Source: client.md section 2.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
+
+from pydantic import TypeAdapter
+
+from payi_instrument.client.answers import read_as
+from payi_instrument.client.content import json_value
+from payi_instrument.client.transport import HttpReply
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from payi_instrument.client.network import HttpRequest, HttpResponse, HttpUrl
+    from payi_instrument.wire.message import Reply, Request
+
+R = TypeVar("R")
+S = TypeVar("S")
+_CHUNK = 65_536
+
+
+class Headers(Mapping[str, str]):
+    """Headers found in any case."""
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        """Take headers by name."""
+        self._headers = {name.lower(): value for name, value in headers.items()}
+
+    def __getitem__(self, name: str) -> str:
+        """Return a header's value."""
+        return self._headers[name.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        """Walk through the names, in lower case."""
+        return iter(self._headers)
+
+    def __len__(self) -> int:
+        """Count the headers."""
+        return len(self._headers)
+
+    def __repr__(self) -> str:
+        """Show names and values."""
+        return f"Headers({self._headers!r})"
+
+
+class _Response(Generic[R]):
+    """What a sync and an async response share.
+
+    `http_response` and `http_request` are the HTTP library's objects, None from an embedded meter, which has no network
+    between. `retries_taken` counts how often the request was sent again. `elapsed` is known once the body is read.
+    """
+
+    def __init__(
+        self, request: Request[Any], reply: Reply, read: Callable[[Reply], R], elapsed: timedelta | None = None
+    ) -> None:
+        """Take a request, its reply, what makes the answer of it, and how long an embedded meter took."""
+        self._request = request
+        self._reply = reply
+        self._read = read
+        self._elapsed = elapsed or timedelta()
+        self._parsed: list[R] = []
+        http = reply if isinstance(reply, HttpReply) else None
+        self.http_response: HttpResponse | None = http.response if http else None
+        self.retries_taken = http.retries_taken if http else 0
+        self.status_code = reply.status
+        self.headers: Mapping[str, str] = (
+            http.response.headers if http else Headers({"content-type": "application/json", **reply.headers})
+        )
+
+    @property
+    def http_request(self) -> HttpRequest | None:
+        """Return the HTTP request that was answered, None from an embedded meter."""
+        return None if self.http_response is None else self.http_response.request
+
+    @property
+    def method(self) -> str:
+        """Return the HTTP method of the operation."""
+        return self._request.operation.method
+
+    @property
+    def url(self) -> HttpUrl | str:
+        """Return where the request went; from an embedded meter the operation's path."""
+        return self.http_response.url if self.http_response is not None else self._request.url_path()
+
+    @property
+    def http_version(self) -> str | None:
+        """Return the HTTP version spoken, None from an embedded meter."""
+        return None if self.http_response is None else self.http_response.http_version
+
+    @property
+    def elapsed(self) -> timedelta:
+        """Return how long the answer took."""
+        return self.http_response.elapsed if self.http_response is not None else self._elapsed
+
+    @property
+    def is_closed(self) -> bool:
+        """Say whether the connection is free again."""
+        return self.http_response is None or self.http_response.is_closed
+
+    def __repr__(self) -> str:
+        """Show the status."""
+        return f"<{type(self).__name__} [{self.status_code}] {self.method} {self.url}>"
+
+    def _whole(self, content: bytes) -> R:
+        """Return the answer in a body that was read, made once."""
+        if not self._parsed:
+            if isinstance(self._reply, HttpReply) and self._reply.body is None:
+                self._reply.body = json_value(content)
+            self._parsed.append(self._read(self._reply))
+        return self._parsed[0]
+
+    def _content(self) -> bytes:
+        """Return an embedded meter's answer as the server would write it."""
+        body = self._reply.body
+        return b"" if body is None else TypeAdapter(type(body)).dump_json(body, exclude_unset=True)
+
+
+class APIResponse(_Response[R]):
+    """An answer and what came with it; :meth:`parse` gives what the method itself returns."""
+
+    @overload
+    def parse(self) -> R: ...
+    @overload
+    def parse(self, *, to: type[S]) -> S: ...
+    def parse(self, *, to: type[S] | None = None) -> R | S:
+        """Return the answer, or the body as another type; raises `APIResponseValidationError` or `ValueError`."""
+        return self._whole(self.read()) if to is None else read_as(to, self.json())
+
+    def read(self) -> bytes:
+        """Return the body."""
+        return self.http_response.read() if self.http_response is not None else self._content()
+
+    def text(self) -> str:
+        """Return the body as text."""
+        self.read()
+        return self.http_response.text if self.http_response is not None else self._content().decode()
+
+    def json(self) -> Any:
+        """Return the body as a JSON value."""
+        return cast("object", json.loads(self.read()))
+
+    def close(self) -> None:
+        """Give the connection back, read or not."""
+        if self.http_response is not None:
+            self.http_response.close()
+
+    def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        """Walk through the body in pieces of `chunk_size` bytes, as they come without it."""
+        if self.http_response is not None:
+            return self.http_response.iter_bytes(chunk_size)
+        return iter(_pieces(self._content(), chunk_size))
+
+    def iter_text(self, chunk_size: int | None = None) -> Iterator[str]:
+        """Walk through the decoded body in pieces of `chunk_size` characters, as they come without it."""
+        if self.http_response is not None:
+            return self.http_response.iter_text(chunk_size)
+        return iter(_pieces(self._content().decode(), chunk_size))
+
+    def iter_lines(self) -> Iterator[str]:
+        """Walk through the body's lines."""
+        return self.http_response.iter_lines() if self.http_response is not None else iter(self.text().splitlines())
+
+
+class AsyncAPIResponse(_Response[R]):
+    """An answer and what came with it, awaited; :meth:`parse` gives what the method itself returns."""
+
+    @overload
+    async def parse(self) -> R: ...
+    @overload
+    async def parse(self, *, to: type[S]) -> S: ...
+    async def parse(self, *, to: type[S] | None = None) -> R | S:
+        """Return the answer, or the body as another type; raises `APIResponseValidationError` or `ValueError`."""
+        return self._whole(await self.read()) if to is None else read_as(to, await self.json())
+
+    async def read(self) -> bytes:
+        """Return the body."""
+        return await self.http_response.aread() if self.http_response is not None else self._content()
+
+    async def text(self) -> str:
+        """Return the body as text."""
+        await self.read()
+        return self.http_response.text if self.http_response is not None else self._content().decode()
+
+    async def json(self) -> Any:
+        """Return the body as a JSON value."""
+        return cast("object", json.loads(await self.read()))
+
+    async def close(self) -> None:
+        """Give the connection back, read or not."""
+        if self.http_response is not None:
+            await self.http_response.aclose()
+
+    async def iter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
+        """Walk through the body in pieces of `chunk_size` bytes, as they come without it."""
+        if self.http_response is None:
+            for piece in _pieces(self._content(), chunk_size):
+                yield piece
+            return
+        async for piece in self.http_response.aiter_bytes(chunk_size):
+            yield piece
+
+    async def iter_text(self, chunk_size: int | None = None) -> AsyncIterator[str]:
+        """Walk through the decoded body in pieces of `chunk_size` characters, as they come without it."""
+        if self.http_response is None:
+            for piece in _pieces(self._content().decode(), chunk_size):
+                yield piece
+            return
+        async for piece in self.http_response.aiter_text(chunk_size):
+            yield piece
+
+    async def iter_lines(self) -> AsyncIterator[str]:
+        """Walk through the body's lines."""
+        if self.http_response is None:
+            for line in self._content().decode().splitlines():
+                yield line
+            return
+        async for line in self.http_response.aiter_lines():
+            yield line
+
+
+TextT = TypeVar("TextT", str, bytes)
+
+
+def _pieces(whole: TextT, size: int | None) -> list[TextT]:
+    step = size or _CHUNK
+    return [whole[start : start + step] for start in range(0, len(whole), step)]
