@@ -16,7 +16,6 @@ from payi_instrument.wire.codes import ContractError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from typing import TypeGuard
 
     from payi_instrument.wire.operations import PageQuery
 
@@ -75,16 +74,18 @@ def _decoded(cursor: str | None, digest: str, kind: type[KeyT]) -> tuple[KeyT, s
         made_for, key, tie = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (ValueError, TypeError, RecursionError) as error:
         raise ContractError("invalid_cursor", "cursor: it can't be read; start again without it") from error
-    if made_for != digest or not _is_key(key, kind) or not isinstance(tie, str):
+    if made_for != digest or not _is_place(key, tie, kind):
         raise ContractError("invalid_cursor", "cursor: it belongs to another listing; start again without it")
     return key, tie
 
 
-def _is_key(value: object, kind: type[KeyT]) -> TypeGuard[KeyT]:
-    """Say whether a cursor, which anybody may have changed, holds a name or a time that is one."""
-    if type(value) is not kind:
+def _is_place(key: object, tie: object, kind: type[int | str]) -> bool:
+    """Say whether a cursor, which anybody may have changed, holds a key of the listing and an id, both of which can be."""
+    if type(key) is not kind or not isinstance(tie, str):
         return False
     try:
-        return not isinstance(value, int) or bool(from_micros(value))
-    except OverflowError:
+        tie.encode()
+        _ = from_micros(key) if isinstance(key, int) else str(key).encode()
+    except (OverflowError, UnicodeEncodeError):
         return False
+    return True

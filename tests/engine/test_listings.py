@@ -1,0 +1,427 @@
+"""Listings, page by page, while others write: nothing is shown twice, nothing that stays is left out.
+
+Rows E-21 to E-24, S-A12.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from payi_instrument.client.client import Payi
+from payi_instrument.wire import operations as table
+from payi_instrument.wire.message import Request
+
+if TYPE_CHECKING:
+    from payi_instrument.wire.message import Operation
+
+UNITS = {"text": {"input_price": 0.01}}
+SPELLINGS = ["a", "A", "b", "b ä", "é", "Z/z", "z", "🙂", "\uffee", "_", "10", "9", "sy", "system-x", "t"]
+NAMES = st.sampled_from(SPELLINGS)
+CHANGES = st.lists(st.tuples(st.sampled_from(["add", "remove"]), NAMES), max_size=6)
+
+Place = tuple[Any, str]
+
+
+@dataclass
+class Kind:
+    """One listing of a meter: how to add to it and remove from it by name, how to read it, where an item stands in it.
+
+    `add` returns the identity of what it added, `present` has it by name.
+    """
+
+    client: Payi
+    present: dict[str, str]
+
+    def list(self, **query: Any) -> Any:
+        raise NotImplementedError
+
+    def place(self, item: Any) -> Place:
+        raise NotImplementedError
+
+    def add(self, name: str) -> str:
+        raise NotImplementedError
+
+    def remove(self, name: str) -> None:
+        raise NotImplementedError
+
+    def identity(self, item: Any) -> str:
+        return self.place(item)[1]
+
+
+class Categories(Kind):
+    def list(self, **query: Any) -> Any:
+        return self.client.categories.list(**query)
+
+    def place(self, item: Any) -> Place:
+        return (item.category, item.category)
+
+    def add(self, name: str) -> str:
+        self.client.categories.resources.create("r", category=name, units=UNITS)  # type: ignore[arg-type]
+        return name
+
+    def remove(self, name: str) -> None:
+        self.client.categories.delete(name)
+
+
+class DeletedCategories(Categories):
+    def list(self, **query: Any) -> Any:
+        return self.client.categories.list(active=False, **query)
+
+    def add(self, name: str) -> str:
+        super().add(name)
+        super().remove(name)
+        return name
+
+    def remove(self, name: str) -> None:
+        super().add(name)
+
+
+class Resources(Kind):
+    def list(self, **query: Any) -> Any:
+        self.client.categories.resources.create("kept", category="c", units=UNITS)  # type: ignore[arg-type]
+        return self.client.categories.list_resources("c", **query)
+
+    def place(self, item: Any) -> Place:
+        return (item.resource, item.resource)
+
+    def add(self, name: str) -> str:
+        for start in ("2024-01-01", "2024-06-01", None):
+            self.client.categories.resources.create(name, category="c", units=UNITS, start_timestamp=start)  # type: ignore[arg-type]
+        return name
+
+    def remove(self, name: str) -> None:
+        self.client.categories.delete_resource(name, category="c")
+
+
+class DeletedResources(Resources):
+    def list(self, **query: Any) -> Any:
+        return super().list(active=False, **query)
+
+    def add(self, name: str) -> str:
+        super().add(name)
+        super().remove(name)
+        return name
+
+    def remove(self, name: str) -> None:
+        super().add(name)
+
+
+class Versions(Kind):
+    def list(self, **query: Any) -> Any:
+        self.client.categories.resources.create("r", category="c", units=UNITS, start_timestamp="2000-01-01")  # type: ignore[arg-type]
+        return self.client.categories.resources.list("r", category="c", **query)
+
+    def place(self, item: Any) -> Place:
+        return (item.start_timestamp, item.resource_id)
+
+    def add(self, name: str) -> str:
+        start = f"2024-01-01T00:00:00.{SPELLINGS.index(name):06}Z"
+        return self.client.categories.resources.create(
+            "r",
+            category="c",
+            units=UNITS,  # type: ignore[arg-type]
+            start_timestamp=start,
+        ).resource_id
+
+    def remove(self, name: str) -> None:
+        self.client.categories.resources.delete(self.present[name], category="c", resource="r")
+
+
+class DeletedVersions(Versions):
+    def list(self, **query: Any) -> Any:
+        return super().list(active=False, **query)
+
+    def add(self, name: str) -> str:
+        resource_id = super().add(name)
+        self.client.categories.resources.delete(resource_id, category="c", resource="r")
+        return resource_id
+
+    def remove(self, name: str) -> None:
+        """Nothing brings a deleted version back."""
+
+
+class Limits(Kind):
+    def list(self, **query: Any) -> Any:
+        return self.client.limits.list(**query)
+
+    def place(self, item: Any) -> Place:
+        return (item.limit_creation_timestamp, item.limit_id)
+
+    def add(self, name: str) -> str:
+        return self.client.limits.create(limit_name=name, max=1, properties={"listed": "yes"}).limit.limit_id
+
+    def remove(self, name: str) -> None:
+        self.client.limits.delete(self.present[name])
+
+
+class LimitsByProperty(Limits):
+    def list(self, **query: Any) -> Any:
+        return super().list(**query, extra_query={"property": ["listed:yes"]})
+
+    def add(self, name: str) -> str:
+        self.client.limits.create(limit_name=f"not {name}", max=1)
+        return super().add(name)
+
+
+KINDS = [
+    Categories,
+    DeletedCategories,
+    Resources,
+    DeletedResources,
+    Versions,
+    DeletedVersions,
+    Limits,
+    LimitsByProperty,
+]
+
+
+class Walk:
+    """Walk through a listing while it changes, and remember what was there all the time and what was there at all."""
+
+    def __init__(self, kind: Kind, names: Iterable[str]) -> None:
+        self.kind = kind
+        for name in names:
+            kind.present[name] = kind.add(name)
+        self.stayed = {kind.identity(item) for item in kind.list()}
+        self.ever = set(self.stayed)
+
+    def change(self, changes: Iterable[tuple[str, str]]) -> None:
+        kind = self.kind
+        for change, name in changes:
+            if change == "add" and name not in kind.present:
+                kind.present[name] = kind.add(name)
+                self.ever.add(kind.present[name])
+            elif change == "remove" and name in kind.present and not isinstance(kind, DeletedVersions):
+                kind.remove(name)
+                self.stayed.discard(kind.present.pop(name))
+
+    def pages(self, size: int, batches: Iterable[list[tuple[str, str]]], *, ascending: bool) -> list[list[Any]]:
+        page = self.kind.list(limit=size, sort_ascending=ascending)
+        pages = [page.items]
+        changes = iter(batches)
+        while page.has_next_page():
+            self.change(next(changes, []))
+            page = page.get_next_page()
+            pages.append(page.items)
+        return pages
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@settings(max_examples=50)
+@given(
+    names=st.sets(NAMES),
+    batches=st.lists(CHANGES, max_size=8),
+    size=st.sampled_from([1, 2, 3, 5, 100]),
+    ascending=st.booleans(),
+)
+def test_e22_pages_neither_repeat_nor_skip_while_others_write(
+    kind: Callable[[Payi, dict[str, str]], Kind],
+    names: set[str],
+    batches: list[list[tuple[str, str]]],
+    size: int,
+    ascending: bool,
+) -> None:
+    with Payi(base_url="sqlite://") as client:
+        walk = Walk(kind(client, {}), sorted(names))
+        pages = walk.pages(size, batches, ascending=ascending)
+
+    items = [item for page in pages for item in page]
+    seen = [walk.kind.identity(item) for item in items]
+    assert len(seen) == len(set(seen))
+    assert walk.stayed <= set(seen) <= walk.ever
+    places = [walk.kind.place(item) for item in items]
+    assert places == sorted(places, reverse=not ascending)
+    assert all(len(page) == size for page in pages[:-1])
+    assert len(pages[-1]) <= size
+
+
+@pytest.mark.parametrize("kind", [Categories, Resources, Limits], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("ascending", [True, False])
+def test_e22_a_walk_beside_a_writer_sees_what_stays_once(
+    client: Payi, kind: Callable[[Payi, dict[str, str]], Kind], ascending: bool
+) -> None:
+    walk = Walk(kind(client, {}), [f"{number:02}" for number in range(0, 40, 2)])
+    stayed, done = set(walk.stayed), Event()
+
+    def write() -> None:
+        while not done.is_set():
+            for number in range(1, 40, 6):
+                walk.change([("add", f"{number:02}")])
+            for number in range(1, 40, 6):
+                walk.change([("remove", f"{number:02}")])
+
+    writer = Thread(target=write)
+    writer.start()
+    try:
+        walks = [walk.pages(3, [], ascending=ascending) for _ in range(5)]
+    finally:
+        done.set()
+        writer.join()
+
+    for pages in walks:
+        seen = [walk.kind.identity(item) for page in pages for item in page]
+        assert len(seen) == len(set(seen))
+        assert stayed <= set(seen) <= walk.ever
+
+
+def test_s_a12_every_item_of_a_long_listing_is_walked_through_once(client: Payi) -> None:
+    names = [f"{number:03}" for number in range(250)]
+    for name in names:
+        client.categories.resources.create(name, category="c", units=UNITS)  # type: ignore[arg-type]
+        client.categories.resources.create("r", category=f"own {name}", units=UNITS)  # type: ignore[arg-type]
+
+    resources = client.categories.list_resources("c")
+    assert len(resources.items) == 100
+    for _ in range(2):
+        assert [item.resource for item in resources] == names
+    own = [item.category for item in client.categories.list() if item.category.startswith("own ")]
+    assert own == [f"own {name}" for name in names]
+    assert len(client.categories.list(limit=1000).items) == len(own) + 1 + len(
+        [item for item in client.categories.list() if item.category.startswith("system.")]
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_names_ascend_and_times_descend_unless_asked_otherwise(
+    client: Payi, kind: Callable[[Payi, dict[str, str]], Kind]
+) -> None:
+    listed = Walk(kind(client, {}), ["b", "a", "z"]).kind
+    ascending = [listed.identity(item) for item in listed.list(sort_ascending=True)]
+    descending = [listed.identity(item) for item in listed.list(sort_ascending=False)]
+
+    assert ascending == descending[::-1]
+    by_name = isinstance(listed, (Categories, Resources))
+    assert [listed.identity(item) for item in listed.list()] == (ascending if by_name else descending)
+
+
+def test_system_resources_are_paged_as_custom_ones(client: Payi) -> None:
+    whole = [item.resource for item in client.categories.list_resources("system.openai", limit=1000)]
+
+    assert whole == sorted(whole)
+    for size in (1, 7, len(whole) - 1, len(whole), len(whole) + 1):
+        pages = list(client.categories.list_resources("system.openai", limit=size).iter_pages())
+        assert [item.resource for page in pages for item in page.items] == whole
+        assert all(len(page.items) == size for page in pages[:-1])
+    backwards = client.categories.list_resources("system.openai", limit=50, sort_ascending=False)
+    assert [item.resource for item in backwards] == whole[::-1]
+    versions = list(client.categories.resources.list("gpt-4o", category="system.openai", limit=1))
+    starts = [item.start_timestamp for item in versions]
+    assert starts == sorted(starts, reverse=True)
+    assert [item.end_timestamp for item in versions] == [None, *starts[:-1]]
+    assert all(later.start_timestamp == earlier.end_timestamp for later, earlier in pairwise(versions))
+
+
+LISTINGS: list[tuple[Operation[Any], dict[str, str]]] = [
+    (table.LIST_CATEGORIES, {}),
+    (table.LIST_CATEGORY_RESOURCES, {"category": "c"}),
+    (table.LIST_CATEGORY_RESOURCES, {"category": "d"}),
+    (table.LIST_RESOURCE_VERSIONS, {"category": "c", "resource": "r"}),
+    (table.LIST_RESOURCE_VERSIONS, {"category": "c", "resource": "s"}),
+    (table.LIST_LIMITS, {}),
+]
+
+
+@pytest.fixture
+def filled(client: Payi) -> Payi:
+    for category in "cd":
+        for resource in "rs":
+            for start in ("2024-01-01", "2024-01-02"):
+                client.categories.resources.create(resource, category=category, units=UNITS, start_timestamp=start)  # type: ignore[arg-type]
+    for name in "ab":
+        client.limits.create(limit_name=name, max=1)
+    return client
+
+
+def ask(client: Payi, operation: Operation[Any], path: dict[str, str], **query: object) -> Any:
+    return client.transport.send(Request(operation, path=path, query={"limit": 1, **query})).body
+
+
+def code(body: Any) -> object:
+    return body["xproxy_error"]["code"]
+
+
+def test_e21_the_last_page_has_no_cursor(filled: Payi) -> None:
+    for operation, path in LISTINGS:
+        last = ask(filled, operation, path, limit=1000)
+        assert last.cursor is None
+        assert "has_more" not in last.to_dict()
+        whole = ask(filled, operation, path, limit=len(last.items))
+        assert (whole.cursor, whole.items) == (None, last.items)
+
+
+def test_e23_a_cursor_belongs_to_its_listing(filled: Payi) -> None:
+    cursors = {number: ask(filled, *listing).cursor for number, listing in enumerate(LISTINGS)}
+    assert all(cursors.values())
+    for made_by, cursor in cursors.items():
+        for number, (operation, path) in enumerate(LISTINGS):
+            page = ask(filled, operation, path, cursor=cursor)
+            assert (number == made_by) != isinstance(page, dict), (operation.name, path)
+            if number != made_by:
+                assert code(page) == "invalid_cursor"
+
+
+def test_e23_a_cursor_belongs_to_its_filter_and_direction(filled: Payi) -> None:
+    for operation, path in LISTINGS[:5]:
+        cursor = ask(filled, operation, path).cursor
+        assert ask(filled, operation, path, cursor=cursor, Active=True).items  # what omitting it means
+        assert code(ask(filled, operation, path, cursor=cursor, Active=False)) == "invalid_cursor"
+        by_name = operation is not table.LIST_RESOURCE_VERSIONS
+        assert ask(filled, operation, path, cursor=cursor, sort_ascending=by_name).items
+        assert code(ask(filled, operation, path, cursor=cursor, sort_ascending=not by_name)) == "invalid_cursor"
+
+
+def forged(cursor: str, change: Callable[[list[Any]], object]) -> str:
+    parts = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    return base64.urlsafe_b64encode(json.dumps(change(parts)).encode()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda parts: [parts[0], None, ""],
+        lambda parts: [parts[0], [parts[1]], ""],
+        lambda parts: [parts[0], True, ""],
+        lambda parts: [parts[0], 1.5, ""],
+        lambda parts: [parts[0], 10**30, ""],
+        lambda parts: [parts[0], -(10**30), ""],
+        lambda parts: [parts[0], "\ud800", ""],
+        lambda parts: [parts[0], parts[1], None],
+        lambda parts: [parts[0], parts[1], "\ud800"],
+        lambda parts: [parts[0], parts[1]],
+        lambda parts: [None, *parts[1:]],
+        lambda parts: {"a": parts},
+        lambda parts: 5,
+        lambda parts: None,
+    ],
+)
+def test_a_forged_cursor_is_refused(filled: Payi, change: Callable[[list[Any]], object]) -> None:
+    for operation, path in LISTINGS:
+        cursor = forged(ask(filled, operation, path).cursor, change)
+        assert code(ask(filled, operation, path, cursor=cursor)) == "invalid_cursor"
+
+
+@given(cursor=st.text(min_size=1) | st.binary(min_size=1).map(lambda raw: base64.urlsafe_b64encode(raw).decode()))
+def test_no_text_is_a_cursor(cursor: str) -> None:
+    with Payi(base_url="sqlite://") as client:
+        assert code(ask(client, table.LIST_CATEGORIES, {}, cursor=cursor)) == "invalid_cursor"
+
+
+def test_an_empty_cursor_begins_the_listing(filled: Payi) -> None:
+    for operation, path in LISTINGS:
+        assert ask(filled, operation, path, cursor="").items == ask(filled, operation, path).items
+
+
+@pytest.mark.parametrize("size", [0, 1001, -1, 10**30, 1.5, float("nan"), "many"])
+def test_e24_a_page_holds_1_to_1000_items(filled: Payi, size: object) -> None:
+    for operation, path in LISTINGS:
+        assert code(ask(filled, operation, path, limit=size)) == "request_processing_error"
