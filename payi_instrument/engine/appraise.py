@@ -6,6 +6,7 @@ Source: wire-api section 3.1, limits-semantics section 6, resources-semantics se
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from payi_instrument.event import UsageEvent
 
 _FAILED_FROM = 400
+_MAX_USER_ID = 1024
+_CONTROL = re.compile("[\x00-\x1f\x7f]")
+_TAG = re.compile("[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,22 @@ class Draft:
     replaced: EventRow | None = None
 
 
+def _refused(code: str, message: str, event: UsageEvent, warnings: list[str]) -> None:
+    """Refuse an event for a bad part; an instrumented one goes without that part, with a warning (decision 8)."""
+    if not event.record_unpriced:
+        raise ContractError(code, message)
+    warnings.append(f"{code}: {message}")
+
+
+def _strict_code(unknown: list[str]) -> str:
+    try:
+        for limit_id in unknown:
+            rules.check_id(limit_id)
+    except ContractError:
+        return "invalid_limit_id"
+    return "invalid_limit_ids"
+
+
 class Booking(NamedTuple):
     """An event that may be stored, and the limits that it counts on."""
 
@@ -86,9 +106,10 @@ class Appraiser:
         cost = price(version, with_context(version, event.units) if version is not None else event.units)
         warnings += cost.warnings
         named = self._named_limits(draft, rows)
+        user_id, tags = self._user_id(event, warnings), self._tags(event, warnings)
         micros = to_micros(moment)
         standings = _standings(draft, named, cost, micros)
-        notes = _notes(warnings, list(event.request_tags), cost, unpriced=version is None and bool(event.units))
+        notes = _notes(warnings, tags, cost, unpriced=version is None and bool(event.units))
         who = event.attribution
         row = EventRow(  # in the columns' order: with keywords it costs as much as a statement
             ordered_id(),
@@ -104,7 +125,7 @@ class Appraiser:
             f"{cost.input:f}",
             f"{cost.output:f}",
             _json([standing.stored() for standing in standings]),
-            who.user_id,
+            user_id,
             who.account_name,
             instance.name if instance is not None else None,
             instance.id if instance is not None else None,
@@ -119,17 +140,31 @@ class Appraiser:
         )
         return Booking(Booked(row, cost, standings, notes), named)
 
+    def _user_id(self, event: UsageEvent, warnings: list[str]) -> str | None:
+        user_id = event.attribution.user_id
+        if user_id is None or (len(user_id) <= _MAX_USER_ID and not _CONTROL.search(user_id)):
+            return user_id
+        message = f"user_id: {user_id[:40]!r} is not 1 to {_MAX_USER_ID} characters without control characters"
+        _refused("invalid_user_id", message, event, warnings)
+        return None
+
+    def _tags(self, event: UsageEvent, warnings: list[str]) -> list[str]:
+        tags = [tag for tag in event.request_tags if _TAG.fullmatch(tag)]
+        if bad := [tag for tag in event.request_tags if tag not in tags]:
+            _refused("invalid_tags", f"request_tags: {bad[0][:40]!r} is not made of A-Z a-z 0-9 _ -", event, warnings)
+        return tags
+
     def _moment(self, event: UsageEvent, now: datetime, warnings: list[str]) -> datetime:
         moment = event.event_timestamp
         if moment is None:
             return now
         if moment > now + AHEAD:
-            message = (
-                f"event_timestamp: {moment.isoformat()} is more than 5 minutes after the meter's {now.isoformat()}"
+            _refused(
+                "invalid_ingest_event_timestamp",
+                f"event_timestamp: {moment.isoformat()} is more than 5 minutes after the meter's {now.isoformat()}",
+                event,
+                warnings,
             )
-            if not event.record_unpriced:
-                raise ContractError("invalid_ingest_event_timestamp", message)
-            warnings.append(f"invalid_ingest_event_timestamp: {message}")
             return now
         return moment
 
@@ -187,7 +222,7 @@ class Appraiser:
             if blocking:
                 raise ContractError("blocking_limit_not_allowed", f"limit_ids: {', '.join(blocking)} are of type block")
             if unknown and self._options.strict_limits:
-                raise ContractError("invalid_limit_ids", f"limit_ids: {', '.join(unknown)} are unknown; create them")
+                raise ContractError(_strict_code(unknown), f"limit_ids: {', '.join(unknown)} are unknown; create them")
         draft.warnings += [f"limit_not_found: {limit_id}" for limit_id in unknown]
         draft.warnings += [f"blocking_limit_not_allowed: {limit_id}" for limit_id in blocking]
         return named

@@ -12,6 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from payi_instrument.client.arguments import UNSET
 from payi_instrument.client.client import Payi
 from payi_instrument.errors import APIStatusError
 
@@ -28,7 +29,7 @@ CREATED = {
     "limit_type": st.sampled_from(["allow", "block"]),
     "threshold": THRESHOLDS,
 }
-EARLIEST, LATEST = (moment.replace(tzinfo=UTC) for moment in (datetime.min, datetime.max))
+EARLIEST, LATEST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 SECONDS = st.integers(0, 240)
 """When something happens, after the machine's start: no event may be more than five minutes ahead."""
 EVENTS = {
@@ -187,7 +188,7 @@ class LimitsMachine(RuleBasedStateMachine):
             assert refusal == "update_limit_validation_failed"
             return
         now = datetime.now(UTC)
-        closed = self.client.limits.reset(limit_id, **({} if asked is None else {"reset_date": asked})).limit_history
+        closed = self.client.limits.reset(limit_id, reset_date=UNSET if asked is None else asked).limit_history
         at = closed.limit_reset_timestamp
         assert at is not None
         if asked is not None:

@@ -290,16 +290,20 @@ def test_an_instrumented_event_is_stored_without_what_is_wrong_with_it(client: P
         category="demo",
         resource="new",
         units={"text": (5, 5)},
-        attribution=Attribution(limit_ids=("a", "nobody"), use_case_name="no name", use_case_id="7", user_id="u"),
+        attribution=Attribution(limit_ids=("a", "nobody"), use_case_name="no name", use_case_id="7", user_id="u\n"),
+        request_tags=("good", "b d"),
         event_timestamp=datetime.now(UTC) + timedelta(hours=1),
         record_unpriced=True,
     )
     [result] = client.transport.ingest([event])
 
-    assert (result.error, result.user_id, result.use_case_name, result.use_case_id) == (None, "u", None, None)
+    assert (result.error, result.user_id, result.use_case_name, result.use_case_id) == (None, None, None, None)
+    assert result.request_tags == ["good"]
     assert {warning.partition(":")[0] for warning in result.warnings or ()} == {
         "invalid_ingest_event_timestamp",
         "invalid_use_case_name",
+        "invalid_user_id",
+        "invalid_tags",
         "category_resource_not_found",
         "limit_not_found",
     }

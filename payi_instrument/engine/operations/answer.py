@@ -20,20 +20,19 @@ NOUNS = (kpis, limits, requests, resources, use_cases)
 def answer(request: Request[Any], application: str, store: CoreStore, catalogue: Catalogue) -> Reply:
     """Answer one operation; a refusal is a reply with the error envelope."""
     operation = request.operation
+    handler = HANDLERS.get(operation.name)
+    if handler is None:
+        return _refusal("not_implemented", f"{operation.name}: this meter does not answer it yet")
     try:
-        handler = HANDLERS.get(operation.name, _not_answered)
         query = checked(operation.query, dict(request.query), operation) if operation.query is not None else None
         body = checked(operation.body, request.body, operation) if operation.body is not None else None
-        path = checked_path(request.path)
-        return handler(Call(operation.name, application, store, catalogue, path, query, body))
+        return handler(Call(operation.name, application, store, catalogue, request.path, query, body))
     except ContractError as error:
         return Reply(error.status, envelope(error))
     except UnicodeEncodeError as error:
-        refusal = ContractError(
-            "request_processing_error", f"{error.object[:40]!r} holds half a character ({error.reason})"
-        )
-        return Reply(refusal.status, envelope(refusal))
+        return _refusal("request_processing_error", f"{error.object[:40]!r} holds half a character ({error.reason})")
 
 
-def _not_answered(call: Call) -> Reply:
-    raise ContractError("not_implemented", f"{call.operation}: this meter does not answer it yet")
+def _refusal(code: str, message: str) -> Reply:
+    error = ContractError(code, message)
+    return Reply(error.status, envelope(error))
