@@ -46,9 +46,10 @@ def test_u1_a_create_that_repeats_is_the_same_and_one_that_differs_is_refused(
 ) -> None:
     definitions = client.use_cases.definitions
     assert definitions.with_raw_response.create(name="rag", description=rag.description).status_code == 200
+    same: dict[str, Any] = {"name": "rag", "description": rag.description}
     for changes in ({"description": "x"}, {"logging_enabled": True}, {"limit_config": CONFIG}):
         with refused("use_case_already_exists"):
-            definitions.create(**{"name": "rag", "description": rag.description, **changes})
+            definitions.create(**same | changes)
     full: dict[str, Any] = {"name": "full", "description": "d", "limit_config": CONFIG, "logging_enabled": True}
     assert definitions.with_raw_response.create(**full).status_code == 201
     assert definitions.with_raw_response.create(**full).status_code == 200

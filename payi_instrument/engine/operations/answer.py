@@ -26,7 +26,8 @@ def answer(request: Request[Any], application: str, store: CoreStore, catalogue:
     try:
         query = checked(operation.query, dict(request.query), operation) if operation.query is not None else None
         body = checked(operation.body, request.body, operation) if operation.body is not None else None
-        return handler(Call(operation.name, application, store, catalogue, request.path, query, body))
+        path = checked_path(request.path)
+        return handler(Call(operation.name, application, store, catalogue, path, query, body))
     except ContractError as error:
         return Reply(error.status, envelope(error))
     except UnicodeEncodeError as error:
