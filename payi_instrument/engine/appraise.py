@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 _FAILED_FROM = 400
 _MAX_USER_ID = 1024
-_UNSENDABLE = re.compile("[\r\n\0]")
 _TAG = re.compile("[A-Za-z0-9_-]+")
 
 
@@ -142,9 +141,9 @@ class Appraiser:
 
     def _user_id(self, event: UsageEvent, warnings: list[str]) -> str | None:
         user_id = event.attribution.user_id
-        if user_id is None or (len(user_id) <= _MAX_USER_ID and not _UNSENDABLE.search(user_id)):
+        if user_id is None or len(user_id) <= _MAX_USER_ID:
             return user_id
-        message = f"user_id: {user_id[:40]!r} is not 1 to {_MAX_USER_ID} characters without CR, LF and NUL"
+        message = f"user_id: {user_id[:40]!r} has {len(user_id)} characters, at most {_MAX_USER_ID} are kept"
         _refused("invalid_user_id", message, event, warnings)
         return None
 

@@ -139,7 +139,7 @@ def forged(filled: Payi, *tail: object) -> str:
 
 def test_a_cursor_that_nobody_made_is_refused(filled: Payi, refused: Refused) -> None:
     cursors = ["é", "x", "AAAA", base64.urlsafe_b64encode(b"[" * 100_000).decode()]
-    cursors += [forged(filled, *tail) for tail in (["yesterday", "a"], [5, "a"], [], ["2024-01-01"])]
+    cursors += [forged(filled, *tail) for tail in (["yesterday", "a"], [5, 7], [], ["2024-01-01"])]
     cursors += [forged(filled, "0001-01-01T00:00:00+23:00", "a")]
     for cursor in cursors:
         with refused("invalid_cursor"):

@@ -290,7 +290,9 @@ def test_an_instrumented_event_is_stored_without_what_is_wrong_with_it(client: P
         category="demo",
         resource="new",
         units={"text": (5, 5)},
-        attribution=Attribution(limit_ids=("a", "nobody"), use_case_name="no name", use_case_id="7", user_id="u\n"),
+        attribution=Attribution(
+            limit_ids=("a", "nobody"), use_case_name="no name", use_case_id="7", user_id="u" * 1025
+        ),
         request_tags=("good", "b d"),
         event_timestamp=datetime.now(UTC) + timedelta(hours=1),
         record_unpriced=True,
