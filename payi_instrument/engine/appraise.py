@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from payi_instrument.event import UsageEvent
 
 _FAILED_FROM = 400
-_MAX_USER_ID = 1024
+_MAX_USER_ID = 16_384
 _TAG = re.compile("[A-Za-z0-9_-]+")
 
 

@@ -80,7 +80,7 @@ REACHED: dict[str, Act] = {
     "use_case_already_exists": lambda client: client.use_cases.definitions.create(name="rag", description="x"),
     "invalid_use_case_name": ingest(use_case_name="no name"),
     "invalid_use_case_description": lambda client: client.use_cases.definitions.update("rag", description=" "),
-    "invalid_user_id": ingest(user_id="u" * 2000),
+    "invalid_user_id": ingest(user_id="u" * 20_000),
     "invalid_tags": ingest(request_tags=["a b"]),
     "kpi_not_found": lambda client: client.use_cases.definitions.kpis.retrieve("nobody", use_case_name="rag"),
     "kpi_already_exists": kpi(goal=2),

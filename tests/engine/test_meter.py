@@ -291,7 +291,7 @@ def test_an_instrumented_event_is_stored_without_what_is_wrong_with_it(client: P
         resource="new",
         units={"text": (5, 5)},
         attribution=Attribution(
-            limit_ids=("a", "nobody"), use_case_name="no name", use_case_id="7", user_id="u" * 1025
+            limit_ids=("a", "nobody"), use_case_name="no name", use_case_id="7", user_id="u" * 20_000
         ),
         request_tags=("good", "b d"),
         event_timestamp=datetime.now(UTC) + timedelta(hours=1),
