@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from payi_instrument.engine.store_core.store import CoreStore
     from payi_instrument.engine.store_sqlite import SqliteStore
     from payi_instrument.event import UsageEvent
-    from payi_instrument.wire.result import LimitResult
+    from payi_instrument.wire.result import LimitResult, XproxyResult
 
 Batch = list[Ingest]
 
@@ -155,7 +155,6 @@ def _bulk_response(outcomes: list[Outcome], *, with_results: bool) -> BulkIngest
         for index, outcome in enumerate(outcomes)
         if isinstance(outcome, ContractError)
     ]
-    results = [None if isinstance(outcome, ContractError) else outcome.result() for outcome in outcomes]
     return BulkIngestResponse(
         request_id=new_id(),
         ingest_timestamp=datetime.now(UTC),
@@ -164,5 +163,9 @@ def _bulk_response(outcomes: list[Outcome], *, with_results: bool) -> BulkIngest
         item_error_count=len(errors),
         total_count=len(outcomes),
         errors=errors or None,
-        results=results if with_results else None,
+        results=[_result(outcome) for outcome in outcomes] if with_results else None,
     )
+
+
+def _result(outcome: Outcome) -> XproxyResult | None:
+    return None if isinstance(outcome, ContractError) else outcome.result()
