@@ -131,6 +131,14 @@ def test_r13_deleted_ones_are_listed_when_asked_for(client: Payi) -> None:
     assert not any(item.active for item in client.categories.resources.list("r", category="c", active=False))
 
 
+def test_of_deleted_versions_with_one_start_the_last_stands_for_the_resource(client: Payi) -> None:
+    for _ in range(5):
+        last = create(client)
+        client.categories.delete("c")
+
+    assert [item.resource_id for item in client.categories.list_resources("c", active=False)] == [last.resource_id]
+
+
 def test_nothing_of_the_system_is_deleted(client: Payi) -> None:
     assert client.categories.list(active=False).items == []
     assert resources(client, "system.openai", active=False) == []

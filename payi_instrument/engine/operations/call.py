@@ -63,7 +63,9 @@ def checked_path(path: Mapping[str, str]) -> Mapping[str, str]:
     """Return what a path names; raises `ContractError` for the one character that not every database looks for."""
     for name, value in path.items():
         if "\0" in value:
-            raise ContractError("request_processing_error", f"{name}: {value[:80]!r} holds a NUL character; no name does")
+            raise ContractError(
+                "request_processing_error", f"{name}: {value[:80]!r} holds a NUL character; no name does"
+            )
     return path
 
 

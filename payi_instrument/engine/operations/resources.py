@@ -210,14 +210,14 @@ def _page(versions: Sequence[ResourceVersion], cursor: str | None) -> Reply:
 
 def _response(version: ResourceVersion) -> categories.CategoryResourceResponse:
     """Return a resource version as the wire shows it."""
-    return categories.CategoryResourceResponse(
+    return categories.CategoryResourceResponse.of(
         category=version.category,
         resource=version.resource,
         resource_id=version.resource_id,
         start_timestamp=version.start,
         end_timestamp=version.end,
         units={
-            unit: categories.UnitPriceData(input_price=Money(prices.input), output_price=Money(prices.output))
+            unit: categories.UnitPriceData.of(input_price=Money(prices.input), output_price=Money(prices.output))
             for unit, prices in version.units.items()
         },
         active=version.active,

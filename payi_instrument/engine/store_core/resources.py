@@ -24,18 +24,21 @@ if TYPE_CHECKING:
 _VERSIONS = schema.resource_versions.c
 _LATER = schema.resource_versions.alias("later")
 _END = (
-    select(func.min(_LATER.c.start_timestamp))
+    select(_LATER.c.start_timestamp)
     .where(
         _LATER.c.category == _VERSIONS.category,
         _LATER.c.resource == _VERSIONS.resource,
         _LATER.c.start_timestamp > _VERSIONS.start_timestamp,
         _LATER.c.deleted.is_(None),
     )
+    .order_by(_LATER.c.start_timestamp)
+    .limit(1)  # and no min(): the index has it first
     .scalar_subquery()
 )
 _WITH_END = select(schema.resource_versions, _END.label("end_timestamp"))
 """Every version with the start of the next one that is not deleted, where its own validity ends."""
-_OLDEST_FIRST = (_VERSIONS.start_timestamp, _VERSIONS.resource_id)
+_OLDEST_FIRST = (_VERSIONS.start_timestamp, _VERSIONS.deleted, _VERSIONS.resource_id)
+"""Deleted versions may share a start: the one that was deleted last is the newest of them."""
 
 
 class ResourceRows:
@@ -74,7 +77,8 @@ class ResourceRows:
             _VERSIONS.category == category, _VERSIONS.resource == resource, _is_active(active=active)
         )
         after = None if listing.after is None else from_micros(listing.after[0])
-        rows = self._connection.execute(paged(statement, listing, *_OLDEST_FIRST, after))
+        statement = paged(statement, listing, _VERSIONS.start_timestamp, _VERSIONS.resource_id, after)
+        rows = self._connection.execute(statement)
         return [_version(row) for row in rows]
 
     def categories(self, listing: Listing[str], *, active: bool) -> list[str]:
