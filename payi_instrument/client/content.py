@@ -11,6 +11,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, cast
 
+from pydantic import TypeAdapter
+
 from payi_instrument.ids import new_id
 from payi_instrument.wire.model import Money
 
@@ -44,6 +46,11 @@ def json_value(content: bytes) -> object:
         return cast("object", json.loads(content, parse_float=Money))
     except ValueError:
         return content.decode(errors="replace")
+
+
+def model_text(answer: object) -> bytes:
+    """Write an embedded meter's answer as a server would: what was not set is left out."""
+    return b"" if answer is None else TypeAdapter(type(answer)).dump_json(answer, exclude_unset=True)
 
 
 def query_values(query: Mapping[str, object]) -> dict[str, str | list[str]]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_origin
 from urllib.parse import unquote
 
 from payi_instrument.client.arguments import merged_headers
+from payi_instrument.client.content import json_value, model_text
 from payi_instrument.client.response import APIResponse
 from payi_instrument.errors import status_error
 from payi_instrument.wire.model import Model
@@ -82,9 +83,16 @@ def _pattern(path: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path.replace(".", r"\.")))
 
 
+def _as_json(request: Request[Any], reply: Reply) -> Reply:
+    """Return the answer to a bare path as JSON, unless its own model is asked for."""
+    wanted = request.operation.answer
+    own = wanted is not object and get_origin(wanted) is None and isinstance(reply.body, wanted)
+    return reply if own else replace(reply, body=json_value(model_text(reply.body)))
+
+
 def _succeeded(request: Request[Any], reply: Reply) -> Reply:
     if reply.status < _ERRORS_FROM:
-        return reply
+        return reply if request.operation.name in _BY_NAME else _as_json(request, reply)
     body = reply.body.to_dict() if isinstance(reply.body, Model) else reply.body
     shown: APIResponse[object] = APIResponse(request, reply, lambda failed: failed.body)
     raise status_error(reply.status, body, shown)

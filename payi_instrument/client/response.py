@@ -10,10 +10,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
-from pydantic import TypeAdapter
-
 from payi_instrument.client.answers import read_as
-from payi_instrument.client.content import json_value
+from payi_instrument.client.content import json_value, model_text
 from payi_instrument.client.transport import HttpReply
 
 if TYPE_CHECKING:
@@ -118,9 +116,7 @@ class _Response(Generic[R]):
         return self._parsed[0]
 
     def _content(self) -> bytes:
-        """Return an embedded meter's answer as the server would write it."""
-        body = self._reply.body
-        return b"" if body is None else TypeAdapter(type(body)).dump_json(body, exclude_unset=True)
+        return model_text(self._reply.body)
 
 
 class APIResponse(_Response[R]):

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from calling import Caller
+from loopback_meter import LoopbackMeter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,3 +99,25 @@ def loopback() -> Iterator[Loopback]:
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+@pytest.fixture
+def server() -> Iterator[LoopbackMeter]:
+    """A ledger in memory behind HTTP."""
+    with LoopbackMeter() as meter:
+        yield meter
+
+
+@pytest.fixture(params=["httpx", "httpx2"])
+def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The HTTP library in use, each in turn."""
+    monkeypatch.setenv("PAYI_HTTP", request.param)
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(params=[False, True], ids=["sync", "async"])
+def caller(request: pytest.FixtureRequest, library: str) -> Iterator[Caller]:
+    """A client of each kind on each library."""
+    with Caller(library, awaited=request.param) as calls:
+        yield calls

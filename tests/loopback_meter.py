@@ -1,0 +1,175 @@
+"""A real ledger behind real HTTP: every operation of the table, found by method and path, amounts with all their digits.
+
+It keeps what it was asked, and fails or answers out of turn as it is told to.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from pydantic import BaseModel
+
+from payi_instrument import Payi
+from payi_instrument.client.content import json_text
+from payi_instrument.local import open_local
+from payi_instrument.wire.message import Operation, Reply, Request
+from payi_instrument.wire.model import Money
+from payi_instrument.wire.operations import OPERATIONS
+
+_ROUTES = [
+    (operation, re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(operation.path))))
+    for operation in OPERATIONS
+]
+
+
+@dataclass
+class Asked:
+    """One request as it arrived; header names in lower case."""
+
+    method: str
+    path: str
+    query: dict[str, list[str]]
+    headers: dict[str, str]
+    content: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.content, parse_float=Decimal)
+
+
+@dataclass
+class Answer:
+    """An answer out of turn: the ledger never hears of the request."""
+
+    status: int = 503
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+    content: bytes = b"{}"
+    breaks: bool = False
+    """Close the connection instead of answering."""
+
+
+@dataclass
+class LoopbackMeter:
+    """Serve a ledger; `instead` are the answers to the next requests, `always` to every one after those.
+
+    Requests wait while `open` is clear. `capable` says which extensions it lists, None that it knows no such question.
+    """
+
+    ledger_url: str = "sqlite://"
+    instead: deque[Answer] = field(default_factory=deque[Answer])
+    always: Answer | None = None
+    capable: list[str] | None = field(default_factory=lambda: ["event_id"])
+    asked: list[Asked] = field(default_factory=list[Asked])
+    open: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.ledger = open_local(self.ledger_url)
+        self.books = Payi.over(self.ledger)
+        self.open.set()
+        self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"meter": self}))
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.open.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+        self.books.close()
+
+    @property
+    def last(self) -> Asked:
+        return self.asked[-1]
+
+    @property
+    def paths(self) -> list[str]:
+        return [f"{asked.method} {asked.path}" for asked in self.asked]
+
+    def answer(self, asked: Asked) -> Answer:
+        if self.instead:
+            return self.instead.popleft()
+        if self.always is not None:
+            return self.always
+        if asked.path == "/api/v1/capabilities":
+            if self.capable is None:
+                return Answer(404, content=b'{"statusCode": 404, "message": "no such path"}')
+            return Answer(200, content=json.dumps({"extensions": self.capable}).encode())
+        found = _found(asked.method, asked.path)
+        if found is None:
+            return Answer(404, content=b'{"statusCode": 404, "message": "no such path"}')
+        operation, path = found
+        query = {name: values if name == "property" else values[0] for name, values in asked.query.items()}
+        body = asked.json if asked.content else None
+        reply = self.ledger.send(Request(operation, path, query, asked.headers, body))
+        return Answer(reply.status, content=_content(reply))
+
+
+def _found(method: str, path: str) -> tuple[Operation[Any], dict[str, str]] | None:
+    for operation, route in _ROUTES:
+        match = route.fullmatch(path) if operation.method == method else None
+        if match:
+            return operation, {name: unquote(value) for name, value in match.groupdict().items()}
+    return None
+
+
+def _content(reply: Reply) -> bytes:
+    return b"" if reply.body is None else json_text(_plain(reply.body))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, BaseModel):
+        return {name: _plain(member) for name, member in value.model_dump(exclude_unset=True).items()}
+    if isinstance(value, dict):
+        return {name: _plain(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value.exact if isinstance(value, Money) else value
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:  # type: ignore[override]
+        """Say nothing of a client that did not wait."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # one packet an answer: two would wait for each other
+    meter: LoopbackMeter
+
+    def handle_any(self) -> None:
+        url = urlsplit(self.path)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        content = self.rfile.read(int(headers.get("content-length") or 0))
+        asked = Asked(self.command, url.path, parse_qs(url.query, keep_blank_values=True), headers, content)
+        self.meter.asked.append(asked)
+        self.meter.open.wait(30)
+        answer = self.meter.answer(asked)
+        if answer.breaks:
+            self.close_connection = True
+            return
+        self.send_response(answer.status)
+        named = {"content-type": "application/json", **answer.headers, "content-length": str(len(answer.content))}
+        for name, value in named.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(answer.content)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any  # noqa: N815  # the server's own names
+
+    def log_message(self, *_: object) -> None:  # type: ignore[override]
+        """Stay quiet."""
