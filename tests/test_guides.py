@@ -64,9 +64,9 @@ class Ledger:
         return Payi(base_url=self.url)
 
     def results(self) -> list[XproxyResult]:
-        """Return the result of every event; the meter has no listing of events, so their ids come from the file."""
+        """Return every event's result, as they came; the meter lists no events, so their ids are read from the file."""
         with closing(sqlite3.connect(self.folder / "guides.db")) as file:
-            ids = [row[0] for row in file.execute("SELECT request_id FROM events ORDER BY request_id")]
+            ids = [row[0] for row in file.execute("SELECT request_id FROM events ORDER BY rowid")]
         with self.open() as client:
             return [client.requests.request_id.result.retrieve(request_id).xproxy_result for request_id in ids]
 
