@@ -6,9 +6,9 @@ Source: wire-api section 3.1, limits-semantics section 6.4, decision 8.
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from payi_instrument.engine import use_cases as rules
 from payi_instrument.engine.ledger import InstanceRow, LimitRow, to_micros
@@ -17,12 +17,14 @@ from payi_instrument.ids import new_id, ordered_id
 from payi_instrument.wire.codes import ContractError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from payi_instrument.engine.ledger import Found, InstanceStore
     from payi_instrument.engine.limits import Terms
     from payi_instrument.event import UsageEvent
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -39,23 +41,15 @@ class Instance:
     is_stored: bool = True
 
 
-class _Forgiving:
-    """Turn a refusal into a warning (decision 8)."""
-
-    def __init__(self, warnings: list[str]) -> None:
-        self._warnings = warnings
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if not isinstance(error, ContractError):
-            return False
-        self._warnings.append(f"{error.code}: {error.message}")
-        return True
-
-
-_STRICT = nullcontext()
+def _or_without(check: Callable[[], T], event: UsageEvent, warnings: list[str]) -> T | None:
+    """Return what a check returns; an instrumented event goes without it, with a warning (decision 8)."""
+    try:
+        return check()
+    except ContractError as refusal:
+        if not event.record_unpriced:
+            raise
+        warnings.append(f"{refusal.code}: {refusal.message}")
+        return None
 
 
 class Instances:
@@ -73,26 +67,24 @@ class Instances:
         Raises `ContractError` for a bad name, id or version; an instrumented event goes without it, with a warning.
         """
         who = event.attribution
-        forgiving = _Forgiving(warnings) if event.record_unpriced else _STRICT
-        use_case_id = name = None
-        if who.use_case_id is not None:
-            with forgiving:
-                use_case_id = rules.check_id(who.use_case_id)
-        with forgiving:
-            name = rules.check_name(who.use_case_name or self._only_name(application, use_case_id))
+        use_case_id = who.use_case_id
+        if use_case_id is not None:
+            use_case_id = _or_without(partial(rules.check_id, use_case_id), event, warnings)
+        name = _or_without(lambda: self._name(application, who.use_case_name, use_case_id), event, warnings)
         if name is None:
             return None
         key = (application, name, use_case_id or ordered_id())
         instance = self._seen.get(key)
         if instance is None:
             found = self._store.find(*key)
-            version = latest = found.latest or found.version or 1
-            with forgiving:
-                version = rules.check_version(who.use_case_version, latest)
-            instance = self._seen[key] = self._made(key, found, version)
+            latest = found.latest or found.version or 1
+            version = _or_without(partial(rules.check_version, who.use_case_version, latest), event, warnings)
+            instance = self._seen[key] = self._made(key, found, latest if version is None else version)
         return instance
 
-    def _only_name(self, application: str, use_case_id: str | None) -> str:
+    def _name(self, application: str, name: str | None, use_case_id: str | None) -> str:
+        if name is not None:
+            return rules.check_name(name)
         names = self._store.names(application, use_case_id) if use_case_id is not None else []
         if len(names) != 1:
             several = "several use cases have it" if names else "no use case has it"
@@ -145,6 +137,6 @@ def automatic_limit(instance: Instance) -> LimitRow | None:
 
 def merged(before: str | None, changes: Mapping[str, str | None]) -> str | None:
     """Return stored properties with changes merged in, None for none."""
-    properties = {**(json.loads(before) if before else {}), **changes}
-    kept = {key: value for key, value in properties.items() if value is not None}
+    stored: dict[str, str] = json.loads(before) if before else {}
+    kept = {key: value for key, value in {**stored, **changes}.items() if value is not None}
     return json.dumps(kept) if kept else None

@@ -70,7 +70,7 @@ class Moment(TypeDecorator[datetime]):
 
 
 _LONG = BigInteger().with_variant(Integer, "sqlite")  # STRICT tables know INTEGER and REAL only
-_FLOAT: TypeEngine[float] = Double().with_variant(REAL(), "sqlite")
+_FLOAT: TypeEngine[float] = Double[float]().with_variant(REAL[float](), "sqlite")
 
 metadata = MetaData()
 

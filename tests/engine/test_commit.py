@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from payi_instrument.client.client import Payi
+from payi_instrument.engine.appraise import Options
 from payi_instrument.engine.commit import Committer
 from payi_instrument.engine.engine import Engine
-from payi_instrument.engine.appraise import Options
 from payi_instrument.engine.results import Booked
 from payi_instrument.engine.store_sqlite import SqliteStore
 from payi_instrument.errors import APIConnectionError

@@ -177,7 +177,7 @@ def _reset_time(row: Mapping[str, Any], asked: datetime | None, now: datetime) -
 def _gathered(events: Iterable[tuple[str, Decimal, Decimal]]) -> dict[str, Any]:
     """Return the totals of events as the columns of a limit."""
     spent_input = spent_output = Decimal(0)
-    counts = dict.fromkeys(STATES, 0)
+    counts: dict[str, int] = dict.fromkeys(STATES, 0)
     for state, cost_input, cost_output in events:
         spent_input, spent_output = EXACT.add(spent_input, cost_input), EXACT.add(spent_output, cost_output)
         counts[state] += 1
