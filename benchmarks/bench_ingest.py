@@ -35,6 +35,8 @@ class RawLedger:
         self._database.execute(
             "INSERT INTO limits VALUES ('default','m','m','allow','1000000','1','0','0',0,0,0,0,0,0,0,0,'{}',NULL)"
         )
+        self._database.execute("INSERT INTO use_case_definitions VALUES ('default','x','d',NULL,NULL,1,0)")
+        self._database.execute("INSERT INTO use_case_instances VALUES ('default',?,'x',1,NULL,NULL)", ("y" * 36,))
         self._numbers = itertools.count()
 
     def ingest(self) -> None:
@@ -57,6 +59,13 @@ class RawLedger:
         ]
         row += [None, None, None]
         run("BEGIN IMMEDIATE")
+        run(
+            "SELECT d.version, d.limit_config, i.version, i.limit_id FROM (SELECT ? AS application, ? AS name, ? AS id) AS a"
+            " LEFT JOIN use_case_definitions AS d ON d.application = a.application AND d.name = a.name"
+            " LEFT JOIN use_case_instances AS i ON i.application = a.application AND i.use_case_id = a.id"
+            " AND i.use_case_name = a.name",
+            ("default", "x", "y" * 36),
+        ).fetchone()
         run(
             "SELECT limit_id, limit_type, max, threshold, spent_input, spent_output, ok, exceeded, overrun, blocked,"
             " blocked_external, failed, since FROM limits WHERE application = ? AND limit_id IN (?)",

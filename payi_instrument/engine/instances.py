@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from payi_instrument.engine.ledger import Found, InstanceStore
+    from payi_instrument.engine.ledger import InstanceStore
     from payi_instrument.engine.limits import Terms
     from payi_instrument.event import UsageEvent
 
@@ -29,7 +29,10 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Instance:
-    """One run of a use case; `terms` are those of the automatic limit that is made with it, None when there is none."""
+    """One run of a use case; `terms` are those of the automatic limit that is made with it, None when there is none.
+
+    `latest` is the latest version of its use case.
+    """
 
     application: str
     name: str
@@ -39,6 +42,7 @@ class Instance:
     terms: Terms | None = None
     is_defined: bool = True
     is_stored: bool = True
+    latest: int = 1
 
 
 def _or_without(check: Callable[[], T], event: UsageEvent, warnings: list[str]) -> T | None:
@@ -74,12 +78,12 @@ class Instances:
         if name is None:
             return None
         key = (application, name, use_case_id or ordered_id())
-        instance = self._seen.get(key)
-        if instance is None:
-            found = self._store.find(*key)
-            latest = found.latest or found.version or 1
-            version = _or_without(partial(rules.check_version, who.use_case_version, latest), event, warnings)
-            instance = self._seen[key] = self._made(key, found, latest if version is None else version)
+        instance = self._seen.get(key) or self._found(key)
+        check = partial(rules.check_version, who.use_case_version, instance.latest)
+        version = _or_without(check, event, warnings)
+        if key not in self._seen and not instance.is_stored and version is not None:
+            instance.version = version
+        self._seen[key] = instance
         return instance
 
     def _name(self, application: str, name: str | None, use_case_id: str | None) -> str:
@@ -92,11 +96,14 @@ class Instances:
             raise ContractError("request_processing_error", message)
         return names[0]
 
-    def _made(self, key: tuple[str, str, str], found: Found, version: int) -> Instance:
-        if found.version is not None:
-            return Instance(*key, found.version, found.limit_id, is_defined=found.latest is not None)
-        instance = Instance(*key, version, is_defined=found.latest is not None, is_stored=False)
-        if found.limit_config is not None:
+    def _found(self, key: tuple[str, str, str]) -> Instance:
+        """Return the stored instance, or a new one of the latest version."""
+        found = self._store.find(*key)
+        latest = found.latest or found.version or 1
+        is_stored = found.version is not None
+        instance = Instance(*key, found.version or latest, found.limit_id, latest=latest, is_stored=is_stored)
+        instance.is_defined = found.latest is not None
+        if not is_stored and found.limit_config is not None:
             application, name, use_case_id = key
             known = self._store.find_limit_id(application, rules.limit_name(name, use_case_id))
             instance.limit_id = known or new_id()

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from payi_instrument.client.client import AsyncPayi, Payi
-from payi_instrument.errors import PayiError
+from payi_instrument.errors import BadRequestError, PayiError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from calling import Caller
+    from loopback_meter import LoopbackMeter
 
     from tests.client.conftest import Loopback
     from tests.conftest import Refused
@@ -87,6 +90,28 @@ def test_no_page_is_empty_whatever_its_size(filled: Payi, size: int) -> None:
 
     assert [limit.limit_id for page in pages for limit in page.items] == ALL[::-1]
     assert all(page.items for page in pages)
+
+
+@pytest.mark.parametrize("embedded", [False, True])
+def test_e19_e20_listings_walk_over_http_too(caller: Caller, server: LoopbackMeter, *, embedded: bool) -> None:
+    caller.open("sqlite://" if embedded else server.url)
+    for name in ALL:
+        caller("limits.create", limit_name=name, limit_id=name, max=1)
+    server.asked.clear()
+    page = caller("limits.list", limit=10, sort_ascending=True, extra_query={"property": []})
+
+    assert [limit.limit_id for limit in page.items] == ALL[:10]
+    assert page.has_next_page()
+    second = caller.wait(page.get_next_page)
+    assert [limit.limit_id for limit in second.items] == ALL[10:20]
+    for _ in range(2):
+        assert [limit.limit_id for limit in caller.items(page)] == ALL
+    if not embedded:
+        assert len(server.asked) == 2 + 2 * 2
+        assert all(asked.query["sort_ascending"] == ["true"] for asked in server.asked)
+    with pytest.raises(BadRequestError) as caught:
+        caller("limits.list", cursor=page.cursor, limit_name="other")
+    assert caught.value.code == "invalid_cursor"
 
 
 def test_the_default_page_holds_100(client: Payi) -> None:

@@ -206,6 +206,7 @@ def listening(server: LoopbackMeter) -> LoopbackMeter:
 def test_a_method_sends_its_operation(
     caller: Caller,
     listening: LoopbackMeter,
+    *,
     name: str,
     arguments: dict[str, Any],
     line: str,

@@ -6,18 +6,35 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar, assert_type
 
+import httpx
+import httpx2
+
 from payi_instrument import (
     AsyncPayi,
     Instrumentation,
     Payi,
+    aincrement_kpi_score,
     create_headers,
     create_limit_header_from_ids,
     get_context,
+    increment_kpi_score,
+    increment_kpi_score_async,
     payi_instrument,
     track,
     track_context,
 )
 from payi_instrument.testing import MemoryMeter, metered
+from payi_instrument.types import (
+    APIResponse,
+    AsyncAPIResponse,
+    AsyncCursorPage,
+    AsyncPaginator,
+    BulkIngestResponse,
+    Limit,
+    LimitResponse,
+    Money,
+    SyncCursorPage,
+)
 
 T = TypeVar("T")
 
@@ -177,3 +194,46 @@ def metering(client: Payi, async_client: AsyncPayi) -> None:
     with metered(config={"user_id": "u"}) as meter:
         assert_type(meter, MemoryMeter)
         assert_type([event.attribution.user_id for event in meter.events], list[str | None])
+
+
+def client_methods(client: Payi) -> None:
+    assert_type(client.limits.create(limit_name="n", max=1), LimitResponse)
+    assert_type(client.limits.retrieve("a"), LimitResponse)
+    assert_type(client.limits.retrieve(limit_id="a", timeout=None, extra_headers={"X": None}), LimitResponse)
+    assert_type(client.limits.properties.update("a", properties={"b": None}), list[LimitResponse])
+    assert_type(client.limits.list(limit=1), SyncCursorPage[Limit])
+    assert_type([limit.max for limit in client.limits.list()], list[Money])
+    assert_type(client.use_cases.kpis.update("k", use_case_name="u", use_case_id="i", score=True), None)
+    assert_type(client.ingest.bulk(events=[{"category": "c", "units": {"text": {"input": 1}}}]), BulkIngestResponse)
+    assert_type(client.ingest.replay_file("events.jsonl"), BulkIngestResponse)
+    assert_type(client.limits.with_raw_response.create(limit_name="n", max=1), APIResponse[LimitResponse])
+    assert_type(client.limits.with_raw_response.list().parse(), SyncCursorPage[Limit])
+    assert_type(client.with_raw_response.limits.properties.update("a", properties={}).parse(), list[LimitResponse])
+    with client.limits.with_streaming_response.retrieve("a") as response:
+        assert_type(response, APIResponse[LimitResponse])
+        assert_type(response.parse(to=dict[str, int]), dict[str, int])
+    assert_type(client.get("/x", cast_to=LimitResponse), LimitResponse)
+    assert_type(client.with_options(timeout=httpx.Timeout(5), max_retries=0), Payi)
+    assert_type(increment_kpi_score(client, "k", "u", "i"), bool)
+    Payi(http_client=httpx.Client(), timeout=None)
+    Payi(http_client=httpx2.Client(), timeout=httpx2.Timeout(5))
+    AsyncPayi(http_client=httpx.AsyncClient(), max_retries=0)
+    AsyncPayi(http_client=httpx2.AsyncClient())
+
+
+async def async_client_methods(client: AsyncPayi) -> None:
+    assert_type(await client.limits.create(limit_name="n", max=1), LimitResponse)
+    assert_type(client.limits.list(), AsyncPaginator[Limit])
+    assert_type(await client.limits.list(), AsyncCursorPage[Limit])
+    assert_type([limit.max async for limit in client.limits.list()], list[Money])
+    raw = await client.with_raw_response.limits.create(limit_name="n", max=1)
+    assert_type(raw, AsyncAPIResponse[LimitResponse])
+    assert_type(await raw.parse(), LimitResponse)
+    page = await client.limits.with_raw_response.list()
+    assert_type(await page.parse(), AsyncCursorPage[Limit])
+    async with client.limits.with_streaming_response.retrieve("a") as response:
+        assert_type(await response.parse(), LimitResponse)
+    assert_type(await client.post("/x", cast_to=dict[str, str], body={}), dict[str, str])
+    assert_type(await client.ingest.replay_file("events.jsonl"), BulkIngestResponse)
+    assert_type(await increment_kpi_score_async(client, "k", "u", "i"), bool)
+    assert_type(await aincrement_kpi_score(client, "k", "u", "i"), bool)

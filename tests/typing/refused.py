@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from payi_instrument import Payi, create_limit_header_from_ids, payi_instrument, track, track_context
+import httpx
+
+from payi_instrument import AsyncPayi, Payi, create_limit_header_from_ids, payi_instrument, track, track_context
+from payi_instrument.types import LimitResponse
 
 
 @track(user_id="u")
@@ -30,3 +33,11 @@ def mistakes(client: Payi) -> None:
     create_limit_header_from_ids(limit_ids="a")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     payi_instrument(client, instruments=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     payi_instrument(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Payi(http_client=httpx.AsyncClient())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    AsyncPayi(http_client=httpx.Client())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Payi("k")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    client.limits.retrieve(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.limits.create(limit_name="n")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    limit: LimitResponse = client.limits.with_raw_response.retrieve("a")  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    Payi(timeout=limit)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.limits.retrieve("a", timeout="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
