@@ -27,8 +27,13 @@ def new_id() -> str:
 
 
 def ordered_id() -> str:
-    """Return a UUID of version 7 as text: ordered by time, so that an index grows at its end (RFC 9562 section 5.7)."""
-    return _as_text((time.time_ns() // 1_000_000) << 80 | 0x7 << 76 | _bits(12) << 64 | 0x2 << 62 | _bits(62))
+    """Return a UUID of version 7 as text: ordered by time, so that an index grows at its end (RFC 9562 section 5.7).
+
+    Twelve bits say which 4096th of the millisecond it is (section 6.2, method 3): what one process makes in a row is in
+    order.
+    """
+    milliseconds, rest = divmod(time.time_ns(), 1_000_000)
+    return _as_text(milliseconds << 80 | 0x7 << 76 | (rest << 12) // 1_000_000 << 64 | 0x2 << 62 | _bits(62))
 
 
 def first_id(moment: datetime) -> str:
