@@ -100,8 +100,9 @@ class AsyncPool(_Pool):
             return self._given
         place = (os.getpid(), asyncio.get_running_loop())
         if place not in self._own:
-            for gone in [other for other in self._own if other[1].is_closed()]:
-                del self._own[gone]  # a loop that is closed took its connections along
+            for other in list(self._own):
+                if other[1].is_closed():  # it took its connections along
+                    self._own.pop(other, None)
             self._own[place] = self._made()
         return self._own[place]
 
@@ -110,9 +111,12 @@ class AsyncPool(_Pool):
         return self._is_closed or (self._given is not None and self._given.is_closed)
 
     async def aclose(self) -> None:
-        """Close the connections that this pool opened on the running loop."""
+        """Close the connections that this pool opened on the running loop, and let go of those of others."""
         self._is_closed = True
         client = self._own.pop((os.getpid(), asyncio.get_running_loop()), None)
+        for other in list(self._own):
+            if other[0] == os.getpid():  # a parent's connections are the parent's
+                self._own.pop(other, None)
         if client is not None:
             await client.aclose()
 

@@ -211,7 +211,7 @@ def test_an_async_client_outlives_its_event_loop(library: str, server: LoopbackM
 
     assert [asyncio.run(ask()) for _ in range(3)] == [0, 0, 0]
     asyncio.run(client.close())
-    gc.collect()
+    gc.collect()  # what is left of the loops that are gone warns here, where it is expected
 
 
 def _ask_in_child(client: Payi, answers: Any) -> None:
