@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 
     Client = Payi
     AsyncClient = AsyncPayi
-    aincrement_kpi_score = increment_kpi_score_async
 
 __version__ = "0.1.0"
 
@@ -80,7 +79,7 @@ _HOMES = {
     "wire.headers": ("PayiCategories", "PayiHeaderNames", "PayiPropertyNames", "PayiResourceScopes"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
-_ALIASES = {"Client": "Payi", "AsyncClient": "AsyncPayi", "aincrement_kpi_score": "increment_kpi_score_async"}
+_ALIASES = {"Client": "Payi", "AsyncClient": "AsyncPayi"}
 
 __all__ = [*sorted([*_HOME_OF, *_ALIASES]), "types", "__version__"]  # noqa: PLE0604  # pyright: ignore[reportUnsupportedDunderAll]
 

@@ -92,6 +92,10 @@ class LocalTransport:
             return states
         return await asyncio.get_running_loop().run_in_executor(self._thread(), self.limit_states, limit_ids)
 
+    def is_closed(self) -> bool:
+        """Say whether it stopped serving."""
+        return self._open is None
+
     def close(self) -> None:
         """Stop serving; the engine closes with its last client."""
         self._open = None

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from payi_instrument.wire.message import Reply, Request
 
 T = TypeVar("T")
-_UNFIT = (ValueError, ArithmeticError)
-"""What reading a value as something that it is not raises; the second by an amount that is no number."""
 
 
 def answer_of(request: Request[T], reply: Reply, *, strict: bool = False) -> T:
@@ -34,7 +32,7 @@ def answer_of(request: Request[T], reply: Reply, *, strict: bool = False) -> T:
         return reply.body  # pyright: ignore[reportReturnType]
     try:
         return read_as(expected, reply.body)
-    except _UNFIT as error:
+    except ValueError as error:
         if not strict and _outline_fits(expected, reply.body):
             return cast("T", _taken(expected, reply.body))
         response = getattr(reply, "response", None)

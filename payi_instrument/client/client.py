@@ -231,7 +231,7 @@ class Payi(_Connected["HttpTransport | LocalTransport", "HttpClient"], Verbs, No
 
     def is_closed(self) -> bool:
         """Say whether this client, or one that shares its connections, was closed."""
-        return _is_closed(self._transport)
+        return self._transport.is_closed()
 
     def close(self) -> None:
         """Close the connections of this client and of its copies; your own `http_client` stays open."""
@@ -299,7 +299,7 @@ class AsyncPayi(_Connected["AsyncHttpTransport | LocalTransport", "AsyncHttpClie
 
     def is_closed(self) -> bool:
         """Say whether this client, or one that shares its connections, was closed."""
-        return _is_closed(self._transport)
+        return self._transport.is_closed()
 
     async def close(self) -> None:
         """Close the connections of this client and of its copies; your own `http_client` stays open."""
@@ -314,13 +314,3 @@ class AsyncPayi(_Connected["AsyncHttpTransport | LocalTransport", "AsyncHttpClie
     ) -> None:
         """Close this client."""
         await self.close()
-
-
-def _is_closed(transport: HttpTransport | AsyncHttpTransport | LocalTransport) -> bool:
-    if transport.embedded is not True:
-        return transport.is_closed()
-    try:
-        transport.meter  # noqa: B018  # an embedded meter tells by refusing
-    except PayiError:
-        return True
-    return False

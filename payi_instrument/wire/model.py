@@ -6,7 +6,7 @@ Source: client.md section 4, wire-api section 1.1, decision 3.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -104,7 +104,11 @@ class Money(float):
         if isinstance(value, bool) or not isinstance(value, (Decimal, float, int, str)):
             msg = f"{value!r} is not an amount"
             raise ValueError(msg)  # noqa: TRY004  # pydantic turns it into a validation error
-        return cls(value)
+        try:
+            return cls(value)
+        except InvalidOperation:
+            msg = f"{value!r} is not an amount"
+            raise ValueError(msg) from None
 
 
 def exact(amount: Money | None) -> Decimal | None:

@@ -8,7 +8,6 @@ import pytest
 from calling import Caller
 from loopback_meter import Answer, LoopbackMeter
 
-import payi_instrument
 from payi_instrument import increment_kpi_score, increment_kpi_score_async
 
 
@@ -41,7 +40,3 @@ def test_it_never_raises(caller: Caller, server: LoopbackMeter, caplog: pytest.L
     caller.wait(caller.client.close)
     assert increment(caller, "likes", "chat", "1") is False
     assert caplog.text.count("was not incremented") == 4
-
-
-def test_the_short_name_is_the_same_function() -> None:
-    assert payi_instrument.aincrement_kpi_score is payi_instrument.increment_kpi_score_async

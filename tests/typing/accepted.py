@@ -13,7 +13,6 @@ from payi_instrument import (
     AsyncPayi,
     Instrumentation,
     Payi,
-    aincrement_kpi_score,
     create_headers,
     create_limit_header_from_ids,
     get_context,
@@ -236,4 +235,4 @@ async def async_client_methods(client: AsyncPayi) -> None:
     assert_type(await client.post("/x", cast_to=dict[str, str], body={}), dict[str, str])
     assert_type(await client.ingest.replay_file("events.jsonl"), BulkIngestResponse)
     assert_type(await increment_kpi_score_async(client, "k", "u", "i"), bool)
-    assert_type(await aincrement_kpi_score(client, "k", "u", "i"), bool)
+    assert_type(await increment_kpi_score_async(client, "k", "u", "i"), bool)
