@@ -65,7 +65,7 @@ def _outline_fits(kind: Any, value: object) -> bool:
 
 def _taken(kind: Any, value: object) -> object:
     """Return a value as `kind` as far as it fits, the rest as it came."""
-    with suppress(*_UNFIT):
+    with suppress(ValueError):
         return _adapter(kind).validate_python(value)
     outline, arguments = get_origin(kind) or kind, get_args(kind)
     if outline is Annotated:
