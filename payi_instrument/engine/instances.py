@@ -21,15 +21,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from payi_instrument.engine.ledger import InstanceStore
-    from payi_instrument.engine.limits import Terms
-    from payi_instrument.event import UsageEvent
+    from payi_instrument.event import Attribution, UsageEvent
 
 T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class Instance:
-    """One run of a use case; `terms` are those of the automatic limit that is made with it, None when there is none.
+    """One run of a use case; `made_limit` is the automatic limit that is made with it, None when there is none to make.
 
     `latest` is the latest version of its use case.
     """
@@ -39,19 +38,24 @@ class Instance:
     id: str
     version: int
     limit_id: str | None = None
-    terms: Terms | None = None
+    made_limit: LimitRow | None = None
+    limit_properties: Mapping[str, str] | None = None
     is_defined: bool = True
     is_stored: bool = True
     latest: int = 1
 
+    def at(self, version: int) -> Instance:
+        """Return itself, at the version that its first event names; one that is stored keeps its own."""
+        if not self.is_stored:
+            self.version = version
+        return self
 
-def _or_without(check: Callable[[], T], event: UsageEvent, warnings: list[str]) -> T | None:
-    """Return what a check returns; an instrumented event goes without it, with a warning (decision 8)."""
+
+def _or_none(check: Callable[[], T], warnings: list[str]) -> T | None:
+    """Return what a check returns, or None with a warning of why it refuses."""
     try:
         return check()
     except ContractError as refusal:
-        if not event.record_unpriced:
-            raise
         warnings.append(f"{refusal.code}: {refusal.message}")
         return None
 
@@ -71,19 +75,32 @@ class Instances:
         Raises `ContractError` for a bad name, id or version; an instrumented event goes without it, with a warning.
         """
         who = event.attribution
+        try:
+            name = self._name(application, who.use_case_name, who.use_case_id)
+            use_case_id = rules.check_id(who.use_case_id) if who.use_case_id is not None else ordered_id()
+            instance = self._get((application, name, use_case_id))
+            return instance.at(rules.check_version(who.use_case_version, instance.latest))
+        except ContractError:
+            if not event.record_unpriced:
+                raise
+        return self._without_bad_parts(application, who, warnings)
+
+    def _without_bad_parts(self, application: str, who: Attribution, warnings: list[str]) -> Instance | None:
+        """Return the instance that the good parts of an instrumented event name (decision 8)."""
         use_case_id = who.use_case_id
         if use_case_id is not None:
-            use_case_id = _or_without(partial(rules.check_id, use_case_id), event, warnings)
-        name = _or_without(lambda: self._name(application, who.use_case_name, use_case_id), event, warnings)
+            use_case_id = _or_none(partial(rules.check_id, use_case_id), warnings)
+        name = _or_none(lambda: self._name(application, who.use_case_name, use_case_id), warnings)
         if name is None:
             return None
-        key = (application, name, use_case_id or ordered_id())
-        instance = self._seen.get(key) or self._found(key)
-        check = partial(rules.check_version, who.use_case_version, instance.latest)
-        version = _or_without(check, event, warnings)
-        if key not in self._seen and not instance.is_stored and version is not None:
-            instance.version = version
-        self._seen[key] = instance
+        instance = self._get((application, name, use_case_id or ordered_id()))
+        version = _or_none(partial(rules.check_version, who.use_case_version, instance.latest), warnings)
+        return instance.at(instance.latest if version is None else version)
+
+    def _get(self, key: tuple[str, str, str]) -> Instance:
+        instance = self._seen.get(key)
+        if instance is None:
+            instance = self._seen[key] = self._found(key)
         return instance
 
     def _name(self, application: str, name: str | None, use_case_id: str | None) -> str:
@@ -105,9 +122,12 @@ class Instances:
         instance.is_defined = found.latest is not None
         if not is_stored and found.limit_config is not None:
             application, name, use_case_id = key
-            known = self._store.find_limit_id(application, rules.limit_name(name, use_case_id))
-            instance.limit_id = known or new_id()
-            instance.terms = rules.read_config(found.limit_config) if known is None else None
+            instance.limit_id = self._store.find_limit_id(application, rules.limit_name(name, use_case_id))
+            if instance.limit_id is None:
+                terms = rules.read_config(found.limit_config)
+                limit = LimitRow(new_id(), terms.limit_type, terms.max, terms.threshold, ZERO, ZERO)
+                instance.limit_id, instance.made_limit = limit.limit_id, limit
+                instance.limit_properties = terms.properties
         return instance
 
     def keep(self, instance: Instance, event: UsageEvent) -> None:
@@ -117,7 +137,8 @@ class Instances:
             self._store.add_definition(instance.application, instance.name, rules.AUTOMATIC, to_micros(self._now))
             instance.is_defined = True
         if not instance.is_stored:
-            self._add_limit(instance)
+            if instance.made_limit is not None:
+                self._add_limit(instance, instance.made_limit)
             properties = merged(None, changes) if changes else None
             application, name, use_case_id = key
             self._store.add(
@@ -127,19 +148,12 @@ class Instances:
         elif changes:
             self._store.save_properties(*key, merged(self._store.properties(*key), changes) or "{}")
 
-    def _add_limit(self, instance: Instance) -> None:
-        row, terms = automatic_limit(instance), instance.terms
-        if row is not None and terms is not None:
-            name, properties = rules.limit_name(instance.name, instance.id), json.dumps(dict(terms.properties or {}))
-            self._store.add_limit(instance.application, row, name, properties, to_micros(self._now))
-
-
-def automatic_limit(instance: Instance) -> LimitRow | None:
-    """Return the limit that is made with an instance, None when none is."""
-    if instance.limit_id is None or instance.terms is None:
-        return None
-    terms = instance.terms
-    return LimitRow(instance.limit_id, terms.limit_type, terms.max, terms.threshold, ZERO, ZERO)
+    def _add_limit(self, instance: Instance, made: LimitRow) -> None:
+        name, properties = (
+            rules.limit_name(instance.name, instance.id),
+            json.dumps(dict(instance.limit_properties or {})),
+        )
+        self._store.add_limit(instance.application, made, name, properties, to_micros(self._now))
 
 
 def merged(before: str | None, changes: Mapping[str, str | None]) -> str | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from payi_instrument.engine import limits as rules
 from payi_instrument.engine.appraise import Appraiser, Booking, Draft, Options, is_late
-from payi_instrument.engine.instances import Instances, automatic_limit
+from payi_instrument.engine.instances import Instances
 from payi_instrument.engine.ledger import UNSTORABLE, EventRow, LimitRow, from_micros, storable
 from payi_instrument.engine.pricing import EXACT, Cost
 from payi_instrument.engine.results import Booked
@@ -117,8 +117,8 @@ class Meter:
                 for application in sorted(named)
             }
         for draft in drafts:
-            if draft.instance is not None and (row := automatic_limit(draft.instance)) is not None:
-                limits[draft.application].setdefault(row.limit_id, row)
+            if draft.instance is not None and (made := draft.instance.made_limit) is not None:
+                limits[draft.application].setdefault(made.limit_id, made)
         return limits
 
     def _book(self, draft: Draft, now: datetime, limits: _Limits, instances: Instances) -> Outcome:
