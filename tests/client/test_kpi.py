@@ -17,7 +17,7 @@ def increment(caller: Caller, *args: Any, **kwargs: Any) -> Any:
 
 
 @pytest.mark.parametrize("embedded", [False, True])
-def test_a_score_is_counted_up_from_nothing(caller: Caller, server: LoopbackMeter, *, embedded: bool) -> None:
+def test_u12_a_score_is_counted_up_from_nothing(caller: Caller, server: LoopbackMeter, *, embedded: bool) -> None:
     caller.open("sqlite://" if embedded else server.url)
     caller("use_cases.definitions.create", name="chat", description="d")
     for name in ("likes", "likes too"):
