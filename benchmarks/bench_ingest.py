@@ -68,7 +68,7 @@ class RawLedger:
         ).fetchone()
         run(
             "SELECT limit_id, limit_type, max, threshold, spent_input, spent_output, ok, exceeded, overrun, blocked,"
-            " blocked_external, failed, since FROM limits WHERE application = ? AND limit_id IN (?)",
+            " blocked_external, failed, since, created FROM limits WHERE application = ? AND limit_id IN (?)",
             ("default", "m"),
         ).fetchall()
         run(self._insert, row)

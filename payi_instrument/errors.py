@@ -160,6 +160,10 @@ class LimitBlockedError(PayiError):
         self.limit_ids = limit_ids
         self.xproxy_result = xproxy_result
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travel between processes."""
+        return (type(self), (self.limit_ids, self.xproxy_result))
+
 
 _BY_STATUS: Mapping[int, type[APIStatusError]] = {
     400: BadRequestError,

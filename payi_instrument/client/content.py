@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from pydantic import TypeAdapter
 
 from payi_instrument.ids import new_id
 from payi_instrument.wire.model import Money
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _DECIMAL = f"decimal {new_id()} "
 """Marks the decimals of a body until they are written; nobody else's text begins so."""
@@ -25,8 +23,17 @@ _DECIMAL = f"decimal {new_id()} "
 
 def json_text(body: object) -> bytes:
     """Write a body as JSON: times in ISO 8601, decimals as numbers with all their digits."""
-    text = json.dumps(body, default=_plain)
+    text = json.dumps(_exact(body), default=_plain)
     return (re.sub(f'"{_DECIMAL}([^"]*)"', r"\1", text) if _DECIMAL in text else text).encode()
+
+
+def _exact(value: object) -> object:
+    """Return a body with its amounts as decimals: JSON's writer would take them for floats."""
+    if isinstance(value, Money):
+        return value.exact
+    if isinstance(value, Mapping):
+        return {name: _exact(member) for name, member in cast("Mapping[str, object]", value).items()}
+    return [_exact(item) for item in cast("list[object]", value)] if isinstance(value, list) else value
 
 
 def _plain(value: object) -> str:
@@ -50,7 +57,7 @@ def json_value(content: bytes) -> object:
 
 def model_text(answer: object) -> bytes:
     """Write an embedded meter's answer as a server would: what was not set is left out."""
-    return b"" if answer is None else TypeAdapter(type(answer)).dump_json(answer, exclude_unset=True)
+    return b"" if answer is None else json_text(TypeAdapter(type(answer)).dump_python(answer, exclude_unset=True))
 
 
 def query_values(query: Mapping[str, object]) -> dict[str, str | list[str]]:

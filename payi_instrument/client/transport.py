@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 PoolT = TypeVar("PoolT", Pool, AsyncPool)
 _ERRORS_FROM = 400
-_SERVER_FAULT = 500
+_NO_SUCH_PATH = frozenset({404, 405, 501})
 _EVENT_IDS = "event_id"
 
 
@@ -113,10 +113,13 @@ class _Wire:
 
     def _learn(self, answer: Reply | APIStatusError) -> None:
         """Take what the meter says of its extensions; a service that knows no such question has none."""
+        listed: frozenset[str] = frozenset()
         if isinstance(answer, Reply):
-            self._extensions[self.meter] = frozenset(Capabilities.model_validate(answer.body or {}).extensions)
-        elif answer.status_code < _SERVER_FAULT:
-            self._extensions[self.meter] = frozenset()
+            with suppress(ValueError):  # somebody's page, or an answer without the member
+                listed = frozenset(Capabilities.model_validate(answer.body).extensions)
+        elif answer.status_code not in _NO_SUCH_PATH:
+            return  # busy or at fault: asked again next time
+        self._extensions[self.meter] = listed
 
 
 class HttpTransport(_Wire):

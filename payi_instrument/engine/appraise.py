@@ -210,6 +210,8 @@ class Appraiser:
         automatic = draft.instance.limit_id if draft.instance is not None else None
         for limit_id in draft.limit_ids:
             row = rows.get(limit_id)
+            if row is not None and draft.replaced is not None and row.created > draft.replaced.ingest_timestamp:
+                continue  # a later limit of the same id never counted the event
             if row is None:
                 if limit_id != automatic and draft.replaced is None:  # both outlive a limit that was deleted
                     unknown.append(limit_id)
@@ -219,7 +221,9 @@ class Appraiser:
                 named.append(row)
         if not draft.event.record_unpriced:
             if blocking:
-                raise ContractError("blocking_limit_not_allowed", f"limit_ids: {', '.join(blocking)} are of type block")
+                message = f"limit_ids: {', '.join(blocking)} are of type block, which this meter takes on no ingest"
+                result: dict[str, object] = {"limits": {}, "blocked_limit_ids": blocking}
+                raise ContractError("blocking_limit_not_allowed", message, result)
             if unknown and self._options.strict_limits:
                 raise ContractError(_strict_code(unknown), f"limit_ids: {', '.join(unknown)} are unknown; create them")
         draft.warnings += [f"limit_not_found: {limit_id}" for limit_id in unknown]

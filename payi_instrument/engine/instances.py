@@ -42,12 +42,13 @@ class Instance:
     limit_properties: Mapping[str, str] | None = None
     is_defined: bool = True
     is_stored: bool = True
+    is_placed: bool = False
     latest: int = 1
 
     def at(self, version: int) -> Instance:
         """Return itself, at the version that its first event names; one that is stored keeps its own."""
-        if not self.is_stored:
-            self.version = version
+        if not self.is_stored and not self.is_placed:
+            self.version, self.is_placed = version, True
         return self
 
 
@@ -106,12 +107,15 @@ class Instances:
     def _name(self, application: str, name: str | None, use_case_id: str | None) -> str:
         if name is not None:
             return rules.check_name(name)
-        names = self._store.names(application, use_case_id) if use_case_id is not None else []
+        names: set[str] = set()
+        if use_case_id is not None:
+            names.update(self._store.names(application, use_case_id))
+            names.update(seen for owner, seen, known in self._seen if (owner, known) == (application, use_case_id))
         if len(names) != 1:
             several = "several use cases have it" if names else "no use case has it"
             message = f"use_case_id: {use_case_id!r} comes without a use_case_name, and {several}; name the use case"
             raise ContractError("request_processing_error", message)
-        return names[0]
+        return names.pop()
 
     def _found(self, key: tuple[str, str, str]) -> Instance:
         """Return the stored instance, or a new one of the latest version."""

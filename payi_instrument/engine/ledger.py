@@ -123,7 +123,7 @@ class EventRow(NamedTuple):
 class LimitRow:
     """What the meter reads and writes of one limit: its terms, what was spent on each side, the counters.
 
-    `since` is when these totals began (µs), None before the first reset.
+    `since` is when these totals began (µs), None before the first reset; `created` when the limit was made.
     """
 
     limit_id: str
@@ -139,6 +139,7 @@ class LimitRow:
     blocked_external: int = 0
     failed: int = 0
     since: int | None = None
+    created: int = 0
     changed: bool = False
 
 
@@ -247,8 +248,8 @@ class IngestStore(Protocol):
         """Find the closed period of a limit that a moment (µs) belongs to."""
         ...
 
-    def save_period(self, application: str, limit_id: str, period: PeriodRow, state: str | None) -> None:
-        """Write back what was spent in a closed period, and count one event more in a state, if one is named."""
+    def save_period(self, application: str, limit_id: str, period: PeriodRow, state: str, more: int = 1) -> None:
+        """Write back what was spent in a closed period, and count `more` events in a state."""
         ...
 
     def custom_versions(self, category: str, resource: str) -> list[ResourceVersion]:

@@ -55,11 +55,11 @@ def event_state(limit: LimitRow, spend: Decimal, *, failed: bool, refused_by: fr
     return "failed" if failed and state != "blocked" else state
 
 
-def book(limit: LimitRow, cost_input: Decimal, cost_output: Decimal, state: str) -> None:
-    """Add one event's cost to a limit and count its state."""
+def book(limit: LimitRow, cost_input: Decimal, cost_output: Decimal, state: str, more: int = 1) -> None:
+    """Add one event's cost to a limit and count its state; take it back with `more` of -1."""
     limit.spent_input = EXACT.add(limit.spent_input, cost_input)
     limit.spent_output = EXACT.add(limit.spent_output, cost_output)
-    setattr(limit, state, getattr(limit, state) + 1)
+    setattr(limit, state, getattr(limit, state) + more)
     limit.changed = True
 
 

@@ -152,15 +152,13 @@ class Meter:
             else:
                 rules.book(limit, cost.input, cost.output, standing.state)
 
-    def _add_late(
-        self, application: str, row: EventRow, cost: Cost, standing: Standing, *, counts: bool = True
-    ) -> None:
-        """Add a cost to the closed period that an event belongs to."""
+    def _add_late(self, application: str, row: EventRow, cost: Cost, standing: Standing, more: int = 1) -> None:
+        """Add a cost, and `more` events, to the closed period that an event belongs to."""
         period = self._store.find_period(application, standing.limit_id, row.event_timestamp)
         if period is not None:
             period.spent_input = EXACT.add(period.spent_input, cost.input)
             period.spent_output = EXACT.add(period.spent_output, cost.output)
-            self._store.save_period(application, standing.limit_id, period, standing.state if counts else None)
+            self._store.save_period(application, standing.limit_id, period, standing.state, more)
 
     def _known(self, draft: Draft) -> EventRow | None:
         event = draft.event
@@ -183,19 +181,22 @@ class Meter:
         return found[0] if found else None
 
     def _replace(self, stored: EventRow, booking: Booking) -> Outcome:
-        """Put an event in a stored one's place: its limits move by the difference of the costs, their counters stay."""
-        new, before = booking.booked, Booked.stored(stored).cost
-        more = Cost(EXACT.subtract(new.cost.input, before.input), EXACT.subtract(new.cost.output, before.output))
+        """Put an event in a stored one's place: its limits take the new cost and the new state for the old ones."""
+        new, old = booking.booked, Booked.stored(stored)
+        counted = {standing.limit_id: standing for standing in old.standings}
+        nothing = Cost(EXACT.minus(old.cost.input), EXACT.minus(old.cost.output))
         for limit, standing in zip(booking.limits, new.standings, strict=True):
+            before = counted[limit.limit_id]
             if is_late(limit, stored.event_timestamp):
-                self._add_late(stored.application, stored, more, standing, counts=False)
+                self._add_late(stored.application, stored, nothing, before, -1)
+                self._add_late(stored.application, stored, new.cost, standing)
             else:
-                limit.spent_input = EXACT.add(limit.spent_input, more.input)
-                limit.spent_output = EXACT.add(limit.spent_output, more.output)
-                limit.changed = True
+                rules.book(limit, nothing.input, nothing.output, before.state, -1)
+                rules.book(limit, new.cost.input, new.cost.output, standing.state)
         new.row = new.row._replace(
             request_id=stored.request_id,
             event_id=stored.event_id,
+            ingest_timestamp=stored.ingest_timestamp,
             use_case_name=stored.use_case_name,
             use_case_id=stored.use_case_id,
             use_case_version=stored.use_case_version,

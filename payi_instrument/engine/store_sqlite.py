@@ -50,7 +50,7 @@ _FIND_RESPONSES = (
 )
 _LIMIT_COLUMNS = (
     "limit_id, limit_type, max, threshold, spent_input, spent_output,"
-    " ok, exceeded, overrun, blocked, blocked_external, failed, since"
+    " ok, exceeded, overrun, blocked, blocked_external, failed, since, created"
 )
 _SELECT_BY_ID = f"SELECT {_LIMIT_COLUMNS} FROM limits WHERE application = ? AND limit_id IN"  # noqa: S608
 _MAX_MARKS = 16
@@ -63,9 +63,9 @@ _SAVE_LIMIT = (
 )
 _PERIOD = "application = ? AND limit_id = ? AND until"
 _FIND_PERIOD = f"SELECT until, spent_input, spent_output FROM limit_periods WHERE {_PERIOD} > ? ORDER BY until LIMIT 1"  # noqa: S608
-_SAVE_PERIOD: dict[str | None, str] = {
-    state: f"UPDATE limit_periods SET spent_input = ?, spent_output = ?{counted} WHERE {_PERIOD} = ?"  # noqa: S608
-    for state, counted in [(None, ""), *((state, f", {state} = {state} + 1") for state in STATES)]
+_SAVE_PERIOD = {
+    state: f"UPDATE limit_periods SET spent_input = ?, spent_output = ?, {state} = {state} + ? WHERE {_PERIOD} = ?"  # noqa: S608
+    for state in STATES
 }
 _VERSIONS = (
     "SELECT resource_id, start_timestamp, units, max_input_units, max_output_units, max_total_units, deleted"
@@ -199,10 +199,10 @@ class SqliteStore:
         row = self._execute(_FIND_PERIOD, (application, limit_id, moment)).fetchone()
         return None if row is None else PeriodRow(row[0], Decimal(row[1]), Decimal(row[2]))
 
-    def save_period(self, application: str, limit_id: str, period: PeriodRow, state: str | None) -> None:
-        """Write back what was spent in a closed period, and count one event more in a state, if one is named."""
+    def save_period(self, application: str, limit_id: str, period: PeriodRow, state: str, more: int = 1) -> None:
+        """Write back what was spent in a closed period, and count `more` events in a state."""
         spent = (f"{period.spent_input:f}", f"{period.spent_output:f}")
-        self._execute(_SAVE_PERIOD[state], (*spent, application, limit_id, period.until))
+        self._execute(_SAVE_PERIOD[state], (*spent, more, application, limit_id, period.until))
 
     def replace_event(self, row: EventRow) -> None:
         """Store an event in the place of the one with its request id."""

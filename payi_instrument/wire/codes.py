@@ -50,9 +50,10 @@ STATUS: Mapping[str, int] = {
 class ContractError(Exception):
     """Refuse an operation with a code of the contract; engine and server turn it into the error envelope."""
 
-    def __init__(self, code: str, message: str) -> None:
-        """Take a code of :data:`STATUS` and a message that names the field, the value and the way out."""
+    def __init__(self, code: str, message: str, result: Mapping[str, object] | None = None) -> None:
+        """Take a code of :data:`STATUS`, a message that names field, value and way out, and what `xproxy_result` says."""
         super().__init__(message)
+        self.result = result
         self.code = code
         self.message = message
         self.status = STATUS[code]
@@ -60,8 +61,9 @@ class ContractError(Exception):
 
 def envelope(error: ContractError) -> dict[str, object]:
     """Return the error envelope (wire-api section 1.4)."""
-    return {
+    shown: dict[str, object] = {
         "statusCode": error.status,
         "message": error.message,
         "xproxy_error": {"code": error.code, "message": error.message},
     }
+    return shown if error.result is None else {**shown, "xproxy_result": error.result}

@@ -12,7 +12,9 @@ from payi_instrument.wire.result import CostData, LimitType
 
 
 def _from_text(value: object) -> object:
-    """Take a float at its shortest decimal text: 0.83 means 0.83."""
+    """Take a float at its shortest decimal text: 0.83 means 0.83; an answer's amount is taken exactly."""
+    if isinstance(value, Money):
+        return value.exact
     return Decimal(str(value)) if isinstance(value, float) else value
 
 

@@ -5,9 +5,9 @@ Source: wire-api sections 3 to 8.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from payi_instrument.wire import categories as cat
 from payi_instrument.wire import ingest as ing
@@ -30,11 +30,16 @@ class PageQuery(BaseModel):
     sort_ascending: bool | None = None
 
 
+def _listed(value: object) -> object:
+    """Take one value for a list of it: a query that repeats nothing looks like that."""
+    return [value] if isinstance(value, str) else value
+
+
 class LimitsQuery(PageQuery):
     """Filter limits by exact name and by `key:value` properties, all of which must match."""
 
     limit_name: str | None = None
-    property: list[str] = Field(default_factory=list[str])
+    property: Annotated[list[str], BeforeValidator(_listed)] = Field(default_factory=list[str])
 
 
 class ActiveQuery(PageQuery):

@@ -87,7 +87,7 @@ class Kpi(Model):
 class ScoreRequest(Body):
     """Hold a score: boolean 0 or 1, percentage 0 to 100, likertN 1 to N, number any; null clears it."""
 
-    score: bool | int | float | None = None
+    score: bool | int | float | None
 
 
 class KpiScore(Model):

@@ -74,6 +74,26 @@ def test_a_meter_that_can_not_say_is_asked_again(caller: Caller, server: Loopbac
     assert ids(server) != [None]
 
 
+@pytest.mark.parametrize("status", [408, 429, 500])
+def test_a_meter_that_is_busy_is_asked_again(caller: Caller, server: LoopbackMeter, status: int) -> None:
+    server.instead.append(Answer(status))
+    caller.open(server.url, max_retries=0)
+    for _ in range(2):
+        caller("ingest.bulk", events=[EVENT])
+    assert server.paths == [ASK, BULK, ASK, BULK]
+    assert ids(server) != [None]
+
+
+@pytest.mark.parametrize("content", [b"<html>", b'{"extensions": null}', b"[]"])
+def test_an_answer_that_is_no_list_of_extensions_is_a_plain_services(
+    caller: Caller, server: LoopbackMeter, content: bytes
+) -> None:
+    server.instead.append(Answer(200, content=content))
+    caller.open(server.url)
+    caller("ingest.bulk", events=[EVENT])
+    assert server.last.json == [EVENT]
+
+
 def test_a_retried_bulk_counts_once(caller: Caller, server: LoopbackMeter) -> None:
     """The first attempt is stored and its answer lost: only the event ids tell the meter."""
     server.books.limits.create(limit_name="n", limit_id="a", max=1)

@@ -154,6 +154,16 @@ def test_a_max_is_kept_to_its_last_digit(client: Payi, maximum: str) -> None:
     assert client.limits.retrieve("m").limit.max_exact == Decimal(maximum)
 
 
+def test_an_answers_max_goes_back_with_its_last_digit(client: Payi) -> None:
+    maximum = Decimal("12345678901234.123456789012")
+    shown = client.limits.create(limit_name="m", limit_id="m", max=maximum).limit.max  # type: ignore[arg-type]
+    client.limits.create(limit_name="m", limit_id="m", max=shown)
+    client.limits.update("m", max=shown)
+
+    assert client.limits.retrieve("m").limit.max_exact == maximum
+    assert str(maximum) in client.limits.with_raw_response.retrieve("m").text()
+
+
 def test_l12_the_type_is_allow_unless_given(client: Payi, refused: Refused) -> None:
     assert client.limits.create(limit_name="a", max=1).limit.limit_type == "allow"
     with refused("create_limit_validation_failed"):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from payi_instrument.client.client import Payi
-from payi_instrument.errors import NotFoundError
+from payi_instrument.errors import BadRequestError, NotFoundError
 from payi_instrument.event import Attribution, UsageEvent
 from payi_instrument.wire.headers import BLOCKED, REFUSED
 from payi_instrument.wire.message import Request
@@ -107,12 +107,14 @@ def test_a_standing_says_what_is_left(client: Payi, use: Use) -> None:
     assert client.transport.limit_states(["b", "nobody"]) == {"b": standing}
 
 
-def test_l26_a_meter_may_refuse_block_limits_on_ingest(refused: Refused) -> None:
+def test_l26_a_meter_may_refuse_block_limits_on_ingest() -> None:
     with strict("block_limits_on_ingest=reject") as client:
         limit(client, "a", 1)
         limit(client, "b", 1, limit_type="block")
-        with refused("blocking_limit_not_allowed"):
+        with pytest.raises(BadRequestError) as caught:
             client.ingest.units(**EVENT, limit_ids=["a", "b"], event_id="e")
+        assert caught.value.code == "blocking_limit_not_allowed"
+        assert caught.value.xproxy_result == {"limits": {}, "blocked_limit_ids": ["b"]}
 
         assert read(client, "a").totals.requests.total == read(client, "b").totals.requests.total == 0
         assert client.ingest.units(**EVENT, event_id="e").xproxy_result.duplicate_request is None

@@ -168,6 +168,7 @@ def test_l42_properties_are_merged_and_found(client: Payi, refused: Refused) -> 
     assert client.limits.retrieve("p").limit == answer.limit
     assert [limit.limit_id for limit in client.limits.list(extra_query={"property": ["env:p"]})] == ["q", "p"]
     assert [limit.limit_id for limit in client.limits.list(extra_query={"property": ["env:p", "team:y"]})] == ["q"]
+    assert [limit.limit_id for limit in client.limits.list(extra_query={"property": "team:y"})] == ["q"]
     assert client.limits.list(extra_query={"property": ["env:"]}).items == []
     for bad in ("env", ":p"):
         with refused("request_processing_error"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -75,3 +76,33 @@ def test_a_replaced_event_keeps_its_time_its_limits_and_its_period(client: Payi,
     [period] = client.limits.history("a").items
     assert (period.totals.cost.total.base, period.totals.requests.total) == (1.0, 1)
     assert client.limits.retrieve("b").limit.totals.requests.total == 0
+
+
+def test_a_replaced_event_is_counted_in_its_new_state_alone(client: Payi, D: CategoryResourceResponse) -> None:  # noqa: N803
+    client.limits.create(limit_name="a", limit_id="a", max=10, threshold=0.8)
+    began = client.limits.retrieve("a").limit.limit_creation_timestamp
+    upsert(client, item(100))
+    upsert(client, item(900))
+
+    counts = client.limits.retrieve("a").limit.totals.requests
+    assert (counts.ok, counts.exceeded, counts.total) == (0, 1, 1)
+    period = client.limits.reset("a", reset_date=began + timedelta(microseconds=1)).limit_history
+    assert set(period.totals.requests.model_dump().values()) == {0}
+    client.limits.reset("a")
+    upsert(client, item(1100, resource=D.resource))
+    [latest] = client.limits.history("a", limit=1).items
+    assert (latest.totals.cost.total.base, latest.totals.requests.exceeded, latest.totals.requests.total) == (
+        11.0,
+        0,
+        1,
+    )
+
+
+def test_a_limit_made_anew_owes_nothing_to_events_of_the_one_before(client: Payi, use: Use) -> None:
+    client.limits.create(limit_name="a", limit_id="a", max=10)
+    use(900, provider_response_id="r", limit_ids=["a"])
+    client.limits.delete("a")
+    client.limits.create(limit_name="a", limit_id="a", max=10)
+    answer = upsert(client, item(100))
+
+    assert (answer.ingest_count, totals(client)) == (1, (0.0, 0))

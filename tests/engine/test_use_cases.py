@@ -239,7 +239,7 @@ def test_u10_a_score_is_what_its_kpi_allows(
             client.use_cases.kpis.update("k", use_case_name=rag.name, use_case_id=instance, score=score)
 
 
-def test_u11_scores_are_listed_by_name_and_cleared(client: Payi, rag: UseCaseDefinition) -> None:
+def test_u11_scores_are_listed_by_name_and_cleared(client: Payi, rag: UseCaseDefinition, refused: Refused) -> None:
     scores, kpis = client.use_cases.kpis, client.use_cases.definitions.kpis
     for name in ("one", "two"):
         kpis.create(rag.name, name=name, description="d", kpi_type="number", goal=1)
@@ -256,6 +256,8 @@ def test_u11_scores_are_listed_by_name_and_cleared(client: Payi, rag: UseCaseDef
     assert (second.score, second.create_timestamp) == (2.0, first.create_timestamp)
     assert second.update_timestamp > first.update_timestamp
     assert [score.kpi_name for score in scores.list(instance, use_case_name=rag.name)] == ["two", "one"]
+    with refused("request_processing_error"):
+        scores.update("one", use_case_name=rag.name, use_case_id=instance)
     scores.update("one", use_case_name=rag.name, use_case_id=instance, score=None)
     assert scores.list(instance, use_case_name=rag.name, kpi_name="one").items == []
 
@@ -323,3 +325,16 @@ def test_what_is_not_there_is_not_found(client: Payi, rag: UseCaseDefinition, re
     instance = cases.create(rag.name).use_case_id
     with refused("kpi_not_found", NotFoundError):
         cases.kpis.update("k", use_case_name=rag.name, use_case_id=instance, score=1)
+
+
+def test_items_of_one_call_know_the_instances_of_those_before(client: Payi, rag: UseCaseDefinition) -> None:
+    client.use_cases.definitions.version.increment(rag.name)
+    event: dict[str, Any] = {"category": "demo", "units": {}, "use_case_id": "i"}
+    named = {**event, "use_case_name": rag.name}
+    answer = client.ingest.bulk(
+        events=[{**named, "use_case_version": 1}, {**named, "use_case_version": 2}, event],
+        extra_query={"results": True},
+    )
+
+    assert [result and result.use_case_name for result in answer.results or []] == ["rag"] * 3
+    assert client.use_cases.retrieve("i", use_case_name=rag.name).type_version == 1
