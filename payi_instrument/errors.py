@@ -87,6 +87,10 @@ class APIStatusError(APIError):
         code = self.xproxy_error.get("code") if self.xproxy_error else None
         self.code = code if isinstance(code, str) else None
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travel between processes, without the response."""
+        return (_made_again, (type(self), self.message, self.status_code, self.body))
+
 
 class BadRequestError(APIStatusError):
     """Report a request that the meter refused for what it holds (400)."""
@@ -129,6 +133,10 @@ class APIResponseValidationError(APIError):
         self.response = response
         self.status_code = status_code
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travel between processes, without the response."""
+        return (_made_again, (type(self), self.message, self.status_code, self.body))
+
 
 class APIConnectionError(APIError):
     """Report that the meter could not be reached; `__cause__` is the transport's error."""
@@ -137,6 +145,10 @@ class APIConnectionError(APIError):
         """Keep the request; there is no response."""
         super().__init__(message, request, body=None)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travel between processes, without the request."""
+        return (type(self), (self.message,))
+
 
 class APITimeoutError(APIConnectionError):
     """Report that the meter did not answer in time."""
@@ -144,6 +156,10 @@ class APITimeoutError(APIConnectionError):
     def __init__(self, request: RequestShown | None = None) -> None:
         """Keep the request that timed out."""
         super().__init__("Request timed out.", request)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travel between processes, without the request."""
+        return (type(self), ())
 
 
 class LimitBlockedError(PayiError):
@@ -163,6 +179,12 @@ class LimitBlockedError(PayiError):
     def __reduce__(self) -> tuple[object, ...]:
         """Travel between processes."""
         return (type(self), (self.limit_ids, self.xproxy_result))
+
+
+def _made_again(
+    kind: type[APIStatusError | APIResponseValidationError], message: str, status_code: int, body: object
+) -> APIError:
+    return kind(message, status_code=status_code, response=None, body=body)
 
 
 _BY_STATUS: Mapping[int, type[APIStatusError]] = {

@@ -103,8 +103,10 @@ class LocalTransport:
             self._worker.shutdown(wait=True)
 
     async def aclose(self) -> None:
-        """Stop serving."""
-        self.close()
+        """Stop serving; what is being booked on the worker thread is finished, and the loop goes on meanwhile."""
+        self._open = None
+        if self._worker is not None:
+            await asyncio.to_thread(self._worker.shutdown)
 
     def _thread(self) -> ThreadPoolExecutor:
         """Return the one worker thread: a second could only wait for the same lock. A forked child gets its own."""

@@ -232,6 +232,11 @@ class SqliteStore:
         """Return the one connection, for the cold paths; use it under `lock` only."""
         return self._connection
 
+    @property
+    def in_transaction(self) -> bool:
+        """Say whether a transaction is open on the connection."""
+        return self._connection.in_transaction
+
     def close(self) -> None:
         """Close the connection."""
         with self.lock:

@@ -107,8 +107,9 @@ def check_goal(goal: float) -> float:
 def check_score(kpi_type: str, score: float) -> float:
     """Return a score as stored; raise `ContractError` `invalid_kpi_score` for one that its type does not allow."""
     if not -_HUGE < score < _HUGE or not _allows(kpi_type, score):  # NaN is between nothing
+        shown = repr(score) if -_HUGE < score < _HUGE else "what was sent"
         raise ContractError(
-            "invalid_kpi_score", f"score: {score!r} is not {_ALLOWED[kpi_type]}, as a {kpi_type} score is"
+            "invalid_kpi_score", f"score: {shown} is not {_ALLOWED[kpi_type]}, as a {kpi_type} score is"
         )
     return float(score)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -183,3 +184,44 @@ def test_the_first_use_of_a_process_may_be_by_many_threads() -> None:
     done = subprocess.run([sys.executable, "-c", FIRST_USE], capture_output=True, text=True, timeout=60, check=False)
 
     assert (done.stdout.strip(), done.stderr) == ("{('ok', True)}", "")
+
+
+ALARMED = """
+import signal, sys
+from payi_instrument import APIConnectionError, Payi
+
+client = Payi(base_url="sqlite:///" + sys.argv[1])
+client.limits.create(limit_name="a", limit_id="a", max=1)
+refused = 0
+
+def on_alarm(number, frame):
+    global refused
+    try:
+        client.limits.retrieve("a")
+    except APIConnectionError:
+        refused += 1
+
+signal.signal(signal.SIGALRM, on_alarm)
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+acknowledged = 0
+event = {"category": "c", "units": {}, "limit_ids": ["a"]}
+while refused < 5 or acknowledged < 2000:
+    acknowledged += client.ingest.bulk(events=[event] * 200).ingest_count
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(acknowledged, client.limits.retrieve("a").limit.totals.requests.total)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="needs alarms")
+def test_a_signals_handler_that_asks_the_ledger_in_the_middle_of_a_commit_harms_nothing(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ALARMED, str(tmp_path / "l.db")],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    acknowledged, counted = map(int, done.stdout.split())
+
+    assert counted == acknowledged >= 2000

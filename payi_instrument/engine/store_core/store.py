@@ -31,6 +31,11 @@ class DriverStore(Protocol):
         ...
 
     @property
+    def in_transaction(self) -> bool:
+        """Say whether a transaction is open on the connection."""
+        ...
+
+    @property
     def lock(self) -> AbstractContextManager[object]:
         """Return the lock that guards it."""
         ...
@@ -51,8 +56,12 @@ class CoreStore:
         Raises `APIConnectionError` when the database fails; nothing is stored then.
         """
         try:
-            with self._store.lock, self._rolled_back_on_error(), self._current_engine().begin() as connection:
-                yield Ledger(connection)
+            with self._store.lock:
+                if self._store.in_transaction:  # a signal's handler, say: what it interrupted must not be rolled back
+                    msg = "the ledger is in the middle of another operation of this thread; call it from another thread"
+                    raise APIConnectionError(msg)
+                with self._rolled_back_on_error(), self._current_engine().begin() as connection:
+                    yield Ledger(connection)
         except DBAPIError as error:
             raise APIConnectionError(f"the ledger can't be used: {error.orig}") from error.orig
 
