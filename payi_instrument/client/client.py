@@ -70,6 +70,30 @@ class _Connected(Generic[TransportT, HttpT]):
     _settings: Settings
     _transport: TransportT
 
+    def __init__(
+        self,
+        *,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        timeout: float | Timeout | Unset | None = UNSET,
+        max_retries: int = DEFAULT_MAX_RETRIES,
+        default_headers: Mapping[str, str] | None = None,
+        default_query: Mapping[str, object] | None = None,
+        http_client: HttpT | None = None,
+        _strict_response_validation: bool = False,
+    ) -> None:
+        """Settle where the meter is; the environment is read now."""
+        settings = Settings.settle(
+            api_key=api_key,
+            base_url=base_url,
+            timeout=timeout,
+            max_retries=max_retries,
+            default_headers=default_headers,
+            default_query=default_query,
+            strict=_strict_response_validation,
+        )
+        self._use(settings, self._opened(settings, http_client))
+
     def _opened(self, settings: Settings, http_client: HttpT | None) -> TransportT:
         raise NotImplementedError
 
@@ -186,30 +210,6 @@ class Payi(_Connected["HttpTransport | LocalTransport", "HttpClient"], Verbs, No
     argument. Safe to share between threads; a forked child opens connections of its own.
     """
 
-    def __init__(
-        self,
-        *,
-        api_key: str | None = None,
-        base_url: str | None = None,
-        timeout: float | Timeout | Unset | None = UNSET,
-        max_retries: int = DEFAULT_MAX_RETRIES,
-        default_headers: Mapping[str, str] | None = None,
-        default_query: Mapping[str, object] | None = None,
-        http_client: HttpClient | None = None,
-        _strict_response_validation: bool = False,
-    ) -> None:
-        """Settle where the meter is; the environment is read now."""
-        settings = Settings.settle(
-            api_key=api_key,
-            base_url=base_url,
-            timeout=timeout,
-            max_retries=max_retries,
-            default_headers=default_headers,
-            default_query=default_query,
-            strict=_strict_response_validation,
-        )
-        self._use(settings, self._opened(settings, http_client))
-
     def _opened(self, settings: Settings, http_client: HttpClient | None) -> HttpTransport | LocalTransport:
         if settings.is_embedded:
             from payi_instrument.local import open_local
@@ -253,30 +253,6 @@ class AsyncPayi(_Connected["AsyncHttpTransport | LocalTransport", "AsyncHttpClie
 
     `http_client` is an `httpx.AsyncClient` or `httpx2.AsyncClient`. Each event loop has connections of its own.
     """
-
-    def __init__(
-        self,
-        *,
-        api_key: str | None = None,
-        base_url: str | None = None,
-        timeout: float | Timeout | Unset | None = UNSET,
-        max_retries: int = DEFAULT_MAX_RETRIES,
-        default_headers: Mapping[str, str] | None = None,
-        default_query: Mapping[str, object] | None = None,
-        http_client: AsyncHttpClient | None = None,
-        _strict_response_validation: bool = False,
-    ) -> None:
-        """Settle where the meter is; the environment is read now."""
-        settings = Settings.settle(
-            api_key=api_key,
-            base_url=base_url,
-            timeout=timeout,
-            max_retries=max_retries,
-            default_headers=default_headers,
-            default_query=default_query,
-            strict=_strict_response_validation,
-        )
-        self._use(settings, self._opened(settings, http_client))
 
     def _opened(self, settings: Settings, http_client: AsyncHttpClient | None) -> AsyncHttpTransport | LocalTransport:
         if settings.is_embedded:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from payi_instrument.client.answers import read_as
 from payi_instrument.wire.ingest import MAX_BULK, BulkIngestResponse
-from payi_instrument.wire.model import Money
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +35,7 @@ def _events(path: Path) -> Iterator[dict[str, Any]]:
 
 def _event(line: str, where: str) -> dict[str, Any]:
     try:
-        event: object = json.loads(line, parse_float=Money)
+        event: object = json.loads(line)
     except ValueError as error:
         msg = f"{where}: {error}; expected one JSON object a line"
         raise ValueError(msg) from None

@@ -86,10 +86,19 @@ def _body(model: type[BodyT], value: object) -> BodyT:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=False, include_input=False)
-        missing = all(problem["type"] == "missing" for problem in problems)
-        named = "; ".join(f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['msg']}" for problem in problems)
-        raise ContractError("required_field_missing" if missing else "request_processing_error", named) from None
+        missing = all(problem["type"] == "missing" for problem in error.errors())
+        code = "required_field_missing" if missing else "request_processing_error"
+        raise ContractError(code, described(error)) from None
+
+
+def described(error: ValidationError) -> str:
+    """Name every bad member of a body or a query, its value, and what is expected."""
+    problems: list[str] = []
+    for problem in error.errors(include_url=False, include_context=False):
+        place = ".".join(map(str, problem["loc"])) or "body"
+        shown = "" if problem["type"] == "missing" else f"{problem['input']!r:.60} is refused: "
+        problems.append(f"{place}: {shown}{problem['msg']}")
+    return "; ".join(problems)
 
 
 def _event(body: IngestRequest, attribution: Attribution, event_id: str | None) -> UsageEvent:

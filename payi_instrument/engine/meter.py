@@ -53,7 +53,8 @@ class Meter:
     def ingest(self, batch: list[Ingest]) -> list[Outcome]:
         """Book events in order, in one transaction; an event that is refused does not stop the others.
 
-        Raises `APIConnectionError` when the database fails; nothing is stored then.
+        Raises `APIConnectionError` when the database fails; nothing is stored then, but for what was booked one by one
+        because an event of the batch could not be.
         """
         try:
             return self._ingest(batch)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from payi_instrument.engine.intake import described
 from payi_instrument.wire import operations as table
 from payi_instrument.wire.codes import ContractError
 from payi_instrument.wire.message import Operation, Reply
@@ -54,9 +55,7 @@ def checked(model: type[ModelT], value: object, operation: Operation[Any]) -> Mo
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=False)
-        named = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'body'}: {item['msg']}" for item in problems)
-        raise ContractError(_OWN_CODES.get(operation.name, "request_processing_error"), named) from None
+        raise ContractError(_OWN_CODES.get(operation.name, "request_processing_error"), described(error)) from None
 
 
 def checked_path(path: Mapping[str, str]) -> Mapping[str, str]:

@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import and_, collate, or_
 
+from payi_instrument.engine.ledger import from_micros
+
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from sqlalchemy import ColumnElement, Connection, Select
 
     from payi_instrument.engine.pages import Listing
@@ -14,15 +18,10 @@ if TYPE_CHECKING:
 SelectT = TypeVar("SelectT", bound="Select[Any]")
 
 
-def paged(
-    statement: SelectT, listing: Listing[Any], key: ColumnElement[Any], tie: ColumnElement[str], after: Any = None
-) -> SelectT:
-    """Restrict a statement to a page and one row more, which tells whether another page follows.
-
-    `after` is the cursor's key as the column takes it, where that is not the key itself.
-    """
+def paged(statement: SelectT, listing: Listing[int], key: ColumnElement[datetime], tie: ColumnElement[str]) -> SelectT:
+    """Restrict a statement ordered by time to a page and one row more, which tells whether another page follows."""
     if listing.after is not None:
-        at, last = listing.after[0] if after is None else after, listing.after[1]
+        at, last = from_micros(listing.after[0]), listing.after[1]
         beyond = (key > at, tie > last) if listing.ascending else (key < at, tie < last)
         statement = statement.where(or_(beyond[0], and_(key == at, beyond[1])))
     order = (key.asc(), tie.asc()) if listing.ascending else (key.desc(), tie.desc())

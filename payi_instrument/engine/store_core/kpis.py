@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, insert, select, update
 
 from payi_instrument.engine import schema
-from payi_instrument.engine.ledger import from_micros
 from payi_instrument.engine.store_core.keyset import paged
 
 if TYPE_CHECKING:
@@ -54,8 +53,7 @@ class KpiRows:
         statement = select(schema.kpis).where(_KPIS.application == application, _KPIS.use_case_name == use_case_name)
         if name is not None:
             statement = statement.where(_KPIS.name == name)
-        after = None if listing.after is None else from_micros(listing.after[0])
-        rows = self._connection.execute(paged(statement, listing, _KPIS.created, _KPIS.name, after))
+        rows = self._connection.execute(paged(statement, listing, _KPIS.created, _KPIS.name))
         return [dict(row) for row in rows.mappings()]
 
     def score(self, key: Mapping[str, str], values: Mapping[str, Any] | None) -> None:
@@ -73,8 +71,7 @@ class KpiRows:
         statement = select(schema.kpi_scores).where(*(_SCORES[column] == value for column, value in instance.items()))
         if name is not None:
             statement = statement.where(_SCORES.kpi_name == name)
-        after = None if listing.after is None else from_micros(listing.after[0])
-        rows = self._connection.execute(paged(statement, listing, _SCORES.created, _SCORES.kpi_name, after))
+        rows = self._connection.execute(paged(statement, listing, _SCORES.created, _SCORES.kpi_name))
         return [dict(row) for row in rows.mappings()]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, insert, select, update
 
 from payi_instrument.engine import schema
-from payi_instrument.engine.ledger import STATES, from_micros, to_micros
+from payi_instrument.engine.ledger import STATES, to_micros
 from payi_instrument.engine.store_core.keyset import paged
 from payi_instrument.ids import first_id
 
@@ -80,8 +80,7 @@ class LimitRows:
             statement = statement.where(_LIMITS.limit_name == limit_name)
         found: list[Mapping[str, Any]] = []
         while True:  # properties are compared here: the databases read JSON in ways of their own
-            after = None if listing.after is None else from_micros(listing.after[0])
-            rows = list(self._connection.execute(paged(statement, listing, _LIMITS.created, _LIMITS.limit_id, after)))
+            rows = list(self._connection.execute(paged(statement, listing, _LIMITS.created, _LIMITS.limit_id)))
             limits = [_mapping(row) for row in rows]
             found += [limit for limit in limits if properties.items() <= limit["properties"].items()]
             if len(found) > listing.size or len(rows) <= listing.size:
@@ -97,8 +96,7 @@ class LimitRows:
         statement = select(schema.limit_periods).where(
             _PERIODS.application == application, _PERIODS.limit_id == limit_id
         )
-        after = None if listing.after is None else from_micros(listing.after[0])
-        rows = self._connection.execute(paged(statement, listing, _PERIODS.until, _PERIODS.limit_id, after))
+        rows = self._connection.execute(paged(statement, listing, _PERIODS.until, _PERIODS.limit_id))
         return [dict(row._mapping) for row in rows]  # noqa: SLF001  # the documented way to a row's names
 
     def events_from(self, limit: Mapping[str, Any], moment: datetime) -> Iterator[tuple[str, Decimal, Decimal]]:

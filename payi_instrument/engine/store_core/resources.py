@@ -76,8 +76,7 @@ class ResourceRows:
         statement = _WITH_END.where(
             _VERSIONS.category == category, _VERSIONS.resource == resource, _is_active(active=active)
         )
-        after = None if listing.after is None else from_micros(listing.after[0])
-        statement = paged(statement, listing, _VERSIONS.start_timestamp, _VERSIONS.resource_id, after)
+        statement = paged(statement, listing, _VERSIONS.start_timestamp, _VERSIONS.resource_id)
         rows = self._connection.execute(statement)
         return [_version(row) for row in rows]
 

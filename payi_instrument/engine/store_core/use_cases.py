@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, insert, select, update
 
 from payi_instrument.engine import schema
-from payi_instrument.engine.ledger import from_micros
 from payi_instrument.engine.store_core.keyset import paged
 
 if TYPE_CHECKING:
@@ -60,8 +59,7 @@ class UseCaseRows:
         statement = select(schema.use_case_definitions).where(_DEFINITIONS.application == application)
         if name is not None:
             statement = statement.where(_DEFINITIONS.name == name)
-        after = None if listing.after is None else from_micros(listing.after[0])
-        rows = self._connection.execute(paged(statement, listing, _DEFINITIONS.created, _DEFINITIONS.name, after))
+        rows = self._connection.execute(paged(statement, listing, _DEFINITIONS.created, _DEFINITIONS.name))
         return [dict(row) for row in rows.mappings()]
 
     def find_instance(self, application: str, name: str, use_case_id: str) -> Mapping[str, Any] | None:

@@ -19,6 +19,12 @@ def _long() -> sa.types.TypeEngine[Any]:
 
 def upgrade() -> None:
     """Create the tables as they were in the first release."""
+    _events()
+    _limits()
+    _resource_versions()
+
+
+def _events() -> None:
     op.create_table(
         "events",
         sa.Column("request_id", sa.Text(), nullable=False),
@@ -51,6 +57,9 @@ def upgrade() -> None:
         sqlite_strict=True,
     )
     op.create_index("events_by_response", "events", ["application", "category", "provider_response_id"])
+
+
+def _limits() -> None:
     op.create_table(
         "limits",
         sa.Column("application", sa.Text(), nullable=False),
@@ -72,6 +81,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("application", "limit_name"),
         sqlite_strict=True,
     )
+
+
+def _resource_versions() -> None:
     op.create_table(
         "resource_versions",
         sa.Column("resource_id", sa.Text(), nullable=False),
