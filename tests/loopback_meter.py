@@ -6,28 +6,22 @@ It keeps what it was asked, and fails or answers out of turn as it is told to.
 from __future__ import annotations
 
 import json
-import re
 import threading
 from collections import deque
 from dataclasses import dataclass, field
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import BaseModel
 
 from payi_instrument import Payi
-from payi_instrument.client.content import json_text
+from payi_instrument.client.content import json_body
 from payi_instrument.local import open_local
-from payi_instrument.wire.message import Operation, Reply, Request
+from payi_instrument.wire import routes
+from payi_instrument.wire.message import Reply, Request
 from payi_instrument.wire.model import Money
-from payi_instrument.wire.operations import OPERATIONS
-
-_ROUTES = [
-    (operation, re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(operation.path))))
-    for operation in OPERATIONS
-]
 
 
 @dataclass
@@ -106,26 +100,19 @@ class LoopbackMeter:
             if self.capable is None:
                 return Answer(404, content=b'{"statusCode": 404, "message": "no such path"}')
             return Answer(200, content=json.dumps({"extensions": self.capable}).encode())
-        found = _found(asked.method, asked.path)
-        if found is None:
-            return Answer(404, content=b'{"statusCode": 404, "message": "no such path"}')
-        operation, path = found
+        route = routes.at(asked.path)
+        operation = route.operations.get(asked.method) if route else None
+        if route is None or operation is None:
+            status = 405 if route else 404
+            return Answer(status, content=b'{"statusCode": %d, "message": "no such operation"}' % status)
         query = {name: values if name == "property" else values[0] for name, values in asked.query.items()}
         body = asked.json if asked.content else None
-        reply = self.ledger.send(Request(operation, path, query, asked.headers, body))
+        reply = self.ledger.send(Request(operation, route.values, query, asked.headers, body))
         return Answer(reply.status, content=_content(reply))
 
 
-def _found(method: str, path: str) -> tuple[Operation[Any], dict[str, str]] | None:
-    for operation, route in _ROUTES:
-        match = route.fullmatch(path) if operation.method == method else None
-        if match:
-            return operation, {name: unquote(value) for name, value in match.groupdict().items()}
-    return None
-
-
 def _content(reply: Reply) -> bytes:
-    return b"" if reply.body is None else json_text(_plain(reply.body))
+    return b"" if reply.body is None else json_body(_plain(reply.body))
 
 
 def _plain(value: object) -> object:

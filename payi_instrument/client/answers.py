@@ -19,15 +19,18 @@ if TYPE_CHECKING:
     from payi_instrument.wire.message import Reply, Request
 
 T = TypeVar("T")
+_NO_CONTENT = 204
 
 
 def answer_of(request: Request[T], reply: Reply, *, strict: bool = False) -> T:
     """Return the body of a reply as the operation's answer; an embedded meter's is that already.
 
-    Unless `strict`, members of another shape are left as they came and missing ones are None. Raises
-    `APIResponseValidationError` when `strict`, and when not even the outline fits.
+    Unless `strict`, members of another shape are left as they came and missing ones are None, and so is the answer of a
+    204, which has no body. Raises `APIResponseValidationError` when `strict`, and when not even the outline fits.
     """
     expected = request.operation.answer
+    if reply.status == _NO_CONTENT and reply.body is None and not strict:
+        return cast("T", None)
     if isinstance(expected, type) and isinstance(reply.body, expected):  # pyright: ignore[reportUnnecessaryIsInstance]  # list[X]
         return reply.body  # pyright: ignore[reportReturnType]
     try:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypedDict, TypeVar, cast
 
+from payi_instrument.client.encoding import laid_over
 from payi_instrument.wire.message import Operation, Request
 
 if TYPE_CHECKING:
@@ -113,7 +114,10 @@ def build(  # the parts of a request
     headers: Mapping[str, str] | None = None,
     body: Any = None,
 ) -> Asked[T]:
-    """Return the request for an operation; raises `ValueError` naming a path argument that can't be one segment."""
+    """Return the request for an operation.
+
+    Raises `ValueError` or `TypeError` naming a path argument that can't be one segment, or a header that can't be sent.
+    """
     for name, value in (path or {}).items():
         if not isinstance(value, str) or not value or value in {".", ".."}:  # pyright: ignore[reportUnnecessaryIsInstance]
             msg = f"{name}: {value!r} can't be part of a path, expected a non-empty str"
@@ -124,7 +128,7 @@ def build(  # the parts of a request
         operation,
         path=path or {},
         query={name: value for name, value in asked.items() if value is not None},
-        headers=merged_headers(headers or {}, options.get("extra_headers") or {}),
+        headers=laid_over(headers or {}, options.get("extra_headers") or {}),
         body=merged_body(body, extra) if extra else body,
         phases=phases(options["timeout"]) if "timeout" in options else None,
     )

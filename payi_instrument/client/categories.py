@@ -15,6 +15,7 @@ from payi_instrument.wire import operations as table
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+    from decimal import Decimal
 
     from payi_instrument.client.modes import AsyncRaw, AsyncStreaming, Raw, Streaming
     from payi_instrument.wire.categories import CategoryResourceResponse, CategoryResponse
@@ -24,15 +25,15 @@ if TYPE_CHECKING:
 class UnitPrice(TypedDict, total=False):
     """What one unit costs, in USD; a side that is absent is 0."""
 
-    input_price: float
-    output_price: float
+    input_price: float | Decimal
+    output_price: float | Decimal
 
 
 def _create(
     resource: str,
     *,
     category: str,
-    units: Mapping[str, UnitPrice],
+    units: Mapping[str, UnitPrice | Mapping[str, float | Decimal]],
     max_input_units: int | Unset | None = UNSET,
     max_output_units: int | Unset | None = UNSET,
     max_total_units: int | Unset | None = UNSET,

@@ -195,6 +195,12 @@ def _exclude(name: str, added: object, put: object) -> None:
         raise ValueError(msg)
 
 
+def _no_network(settings: Settings, http_client: object) -> None:
+    if http_client is not None:
+        msg = f"http_client: base_url={settings.base_url!r} is an embedded meter, which no network leads to; leave one out"
+        raise ValueError(msg)
+
+
 class Payi(_Connected["HttpTransport | LocalTransport", "HttpClient"], Verbs, Nouns[Sync]):
     """Speak to a meter.
 
@@ -212,6 +218,7 @@ class Payi(_Connected["HttpTransport | LocalTransport", "HttpClient"], Verbs, No
 
     def _opened(self, settings: Settings, http_client: HttpClient | None) -> HttpTransport | LocalTransport:
         if settings.is_embedded:
+            _no_network(settings, http_client)
             from payi_instrument.local import open_local
 
             return open_local(settings.base_url)
@@ -220,6 +227,7 @@ class Payi(_Connected["HttpTransport | LocalTransport", "HttpClient"], Verbs, No
     def _shared(self, settings: Settings, http_client: HttpClient | None) -> HttpTransport | LocalTransport:
         transport = self._transport
         if transport.embedded is True:
+            _no_network(settings, http_client)
             return transport
         return transport.with_settings(settings, None if http_client is None else Pool(http_client))
 
@@ -256,6 +264,7 @@ class AsyncPayi(_Connected["AsyncHttpTransport | LocalTransport", "AsyncHttpClie
 
     def _opened(self, settings: Settings, http_client: AsyncHttpClient | None) -> AsyncHttpTransport | LocalTransport:
         if settings.is_embedded:
+            _no_network(settings, http_client)
             from payi_instrument.local import open_local
 
             return open_local(settings.base_url)
@@ -264,6 +273,7 @@ class AsyncPayi(_Connected["AsyncHttpTransport | LocalTransport", "AsyncHttpClie
     def _shared(self, settings: Settings, http_client: AsyncHttpClient | None) -> AsyncHttpTransport | LocalTransport:
         transport = self._transport
         if transport.embedded is True:
+            _no_network(settings, http_client)
             return transport
         return transport.with_settings(settings, None if http_client is None else AsyncPool(http_client))
 

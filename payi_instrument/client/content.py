@@ -6,43 +6,20 @@ Source: wire-api sections 1.1 and 1.6.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping
 from datetime import datetime
-from decimal import Decimal
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from pydantic import TypeAdapter
 
-from payi_instrument.ids import new_id
-from payi_instrument.wire.model import Money
+from payi_instrument.wire.model import Money, answer_text, json_text
 
-_DECIMAL = f"decimal {new_id()} "
-"""Marks the decimals of a body until they are written; nobody else's text begins so."""
-
-
-def json_text(body: object) -> bytes:
-    """Write a body as JSON: times in ISO 8601, decimals as numbers with all their digits."""
-    text = json.dumps(_exact(body), default=_plain)
-    return (re.sub(f'"{_DECIMAL}([^"]*)"', r"\1", text) if _DECIMAL in text else text).encode()
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
-def _exact(value: object) -> object:
-    """Return a body with its amounts as decimals: JSON's writer would take them for floats."""
-    if isinstance(value, Money):
-        return value.exact
-    if isinstance(value, Mapping):
-        return {name: _exact(member) for name, member in cast("Mapping[str, object]", value).items()}
-    return [_exact(item) for item in cast("list[object]", value)] if isinstance(value, list) else value
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, Decimal):
-        return f"{_DECIMAL}{value}"
-    msg = f"{value!r} is a {type(value).__name__}, which JSON can't carry"
-    raise TypeError(msg)
+def json_body(body: object) -> bytes:
+    """Write a request's body; raises `ValueError` naming a number that is not finite."""
+    return json_text(body).encode()
 
 
 def json_value(content: bytes) -> object:
@@ -57,19 +34,46 @@ def json_value(content: bytes) -> object:
 
 def model_text(answer: object) -> bytes:
     """Write an embedded meter's answer as a server would: what was not set is left out."""
-    return b"" if answer is None else json_text(TypeAdapter(type(answer)).dump_python(answer, exclude_unset=True))
+    if answer is None:
+        return b""
+    text = answer_text(TypeAdapter(type(answer)).dump_python(answer, exclude_unset=True))
+    return text.encode(errors="backslashreplace")  # half a character is an escape in JSON too
+
+
+class Repeated(list[str]):
+    """A query parameter that the caller wrote more than once; other lists are one value with commas."""
+
+
+_REPEATED = "property"
 
 
 def query_values(query: Mapping[str, object]) -> dict[str, str | list[str]]:
-    """Spell query values as the official SDK does: booleans in lower case, times in ISO 8601, lists repeated."""
-    return {name: _query(value) for name, value in query.items() if value is not None}
+    """Spell query values as the official SDK does: booleans in lower case, times in ISO 8601, lists joined by commas.
+
+    Only `property` is repeated (wire-api section 4). Raises `ValueError` naming a parameter that UTF-8 can't carry.
+    """
+    return {name: _query(name, value) for name, value in query.items() if value is not None}
 
 
-def _query(value: object) -> str | list[str]:
+def _query(name: str, value: object) -> str | list[str]:
+    if isinstance(value, (list, tuple)):
+        texts = [_text(name, item) for item in cast("list[object]", value) if item is not None]
+        return texts if name == _REPEATED or isinstance(value, Repeated) else ",".join(texts)
+    return _text(name, value)
+
+
+def _text(name: str, value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, list):
-        return [str(item) for item in cast("list[object]", value)]
-    return str(value)
+    text = value.isoformat() if isinstance(value, datetime) else str(value)
+    if not text.isascii():
+        _check_whole(name, text)
+    return text
+
+
+def _check_whole(name: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        msg = f"{name}: {text!r} holds half a character, which no URL can carry"
+        raise ValueError(msg) from None

@@ -14,6 +14,7 @@ from payi_instrument.wire import operations as table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from decimal import Decimal
 
     from payi_instrument.client.modes import AsyncRaw, AsyncStreaming, Raw, Streaming
     from payi_instrument.wire.message import Page, Request
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
 class LimitConfigParam(TypedDict, total=False):
     """The limit that every run of a use case gets: `max` in USD and above 0, `threshold` 0.75 to 0.99 of it."""
 
-    max: Required[float]
+    max: Required[float | Decimal]
     limit_type: Literal["allow", "block"]
-    threshold: float | None
+    threshold: float | Decimal | None
     properties: Mapping[str, str | None] | None
 
 
@@ -60,7 +61,8 @@ def _update(
 ) -> Request[UseCaseDefinition]:
     """Change description or logging of a use case, its version stays; what is absent or None stays too.
 
-    Raises `NotFoundError` `use_case_not_found`, `BadRequestError` `invalid_use_case_description`.
+    A plain service may answer a change that changes nothing with 204, which is None here. Raises `NotFoundError`
+    `use_case_not_found`, `BadRequestError` `invalid_use_case_description`.
     """
     body = given(description=description, logging_enabled=logging_enabled)
     return build(table.UPDATE_DEFINITION, options, path={"use_case_name": use_case_name}, body=body)
@@ -95,9 +97,9 @@ def _increment(use_case_name: str, **options: Unpack[Options]) -> Request[UseCas
 def _create_limit_config(
     use_case_name: str,
     *,
-    max: float,  # noqa: A002  # the published name
+    max: float | Decimal,  # noqa: A002  # the published name
     limit_type: Literal["allow", "block"] | Unset = UNSET,
-    threshold: float | Unset | None = UNSET,
+    threshold: float | Decimal | Unset | None = UNSET,
     properties: Mapping[str, str | None] | Unset | None = UNSET,
     **options: Unpack[Options],
 ) -> Request[UseCaseDefinition]:

@@ -5,26 +5,25 @@ Source: client.md section 1, local mode.
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
-from functools import cache
 from typing import TYPE_CHECKING, Any, get_origin
-from urllib.parse import unquote
 
-from payi_instrument.client.arguments import merged_headers
-from payi_instrument.client.content import json_value, model_text
+from payi_instrument.client.content import json_value, model_text, query_values
+from payi_instrument.client.encoding import laid_over
 from payi_instrument.client.response import APIResponse
 from payi_instrument.errors import status_error
+from payi_instrument.wire import routes
 from payi_instrument.wire.model import Model
 from payi_instrument.wire.operations import OPERATIONS
 
 if TYPE_CHECKING:
     from payi_instrument.client.settings import Settings
+    from payi_instrument.errors import APIStatusError
     from payi_instrument.local import LocalTransport
-    from payi_instrument.wire.message import Operation, Reply, Request
+    from payi_instrument.wire.message import Reply, Request
 
 _ERRORS_FROM = 400
-_NOT_FOUND = 404
+_NOT_FOUND, _NOT_ALLOWED = 404, 405
 
 
 class EmbeddedSender:
@@ -50,8 +49,10 @@ class EmbeddedSender:
         headers, query = self._settings.headers, self._settings.query
         if request.operation.name not in _BY_NAME:
             request = _known(request)
-        if headers or query:
-            return replace(request, headers=merged_headers(headers, request.headers), query={**query, **request.query})
+        if headers:
+            request = replace(request, headers=laid_over(headers, request.headers))
+        if query or request.query:  # spelled as in a URL: the meter reads the same either way
+            request = replace(request, query=query_values({**query, **request.query}))
         return request
 
 
@@ -59,28 +60,19 @@ _BY_NAME = {operation.name: operation for operation in OPERATIONS}
 
 
 def _known(request: Request[Any]) -> Request[Any]:
-    """Return the operation that a bare method and path stand for; raises `NotFoundError` when there is none."""
+    """Return the operation that a bare method and path stand for; raises the error of 404 or 405 when there is none."""
     method, path = request.operation.method, request.url_path()
-    found = find(method, path)
-    if found is None:
-        message = f"{method} {path}: an embedded meter has no such operation"
-        raise status_error(_NOT_FOUND, {"statusCode": _NOT_FOUND, "message": message})
-    operation, values = found
-    return replace(request, operation=operation, path=values)
+    route = routes.at(path)
+    if route is None:
+        raise _no_such(_NOT_FOUND, f"{method} {path}: an embedded meter has no such path")
+    operation = route.operations.get(method)
+    if operation is None:
+        raise _no_such(_NOT_ALLOWED, f"{method} {path}: this path takes {', '.join(route.operations)}")
+    return replace(request, operation=operation, path=route.values)
 
 
-def find(method: str, path: str) -> tuple[Operation[Any], dict[str, str]] | None:
-    """Return the operation of the table at a method and a percent-encoded path, with its path arguments."""
-    for operation in OPERATIONS:
-        match = _pattern(operation.path).fullmatch(path) if operation.method == method else None
-        if match is not None:
-            return operation, {name: unquote(value) for name, value in match.groupdict().items()}
-    return None
-
-
-@cache
-def _pattern(path: str) -> re.Pattern[str]:
-    return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path.replace(".", r"\.")))
+def _no_such(status: int, message: str) -> APIStatusError:
+    return status_error(status, {"statusCode": status, "message": message})
 
 
 def _as_json(request: Request[Any], reply: Reply) -> Reply:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
+from payi_instrument.client.log import without_secrets
 from payi_instrument.engine.limits import NO_THRESHOLD, state_at
 from payi_instrument.engine.pricing import EXACT
 from payi_instrument.wire import headers as names
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from payi_instrument.event import UsageEvent
 
 _PRINTABLE = frozenset(map(chr, range(0x20, 0x7F)))
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_LIMIT_IDS = PayiHeaderNames.limit_ids.lower()
+_MARKER = names.ENCODING.lower()
+_KEY = PayiHeaderNames.api_key.lower()
 _UNSENDABLE = re.compile("[\r\n\0\ud800-\udfff]")
 _SAFE = " /:"
 
@@ -75,7 +80,7 @@ def event_request(event: UsageEvent) -> Request[IngestResponse]:
     }
     return Request(
         INGEST,
-        query={"id": event.provider_response_id} if event.provider_response_id else {},
+        query={"id": _UNSENDABLE.sub(" ", event.provider_response_id)} if event.provider_response_id else {},
         headers=encoded_headers(
             [_UNSENDABLE.sub(" ", limit_id) for limit_id in who.limit_ids],
             {name: text and _UNSENDABLE.sub(" ", text) for name, text in headers.items()},
@@ -113,6 +118,70 @@ def encoded_headers(limit_ids: Iterable[str], texts: Mapping[str, str | None]) -
     if ids:
         given[PayiHeaderNames.limit_ids] = ",".join(ids)
     return given
+
+
+def laid_over(*layers: Mapping[str, str | None]) -> dict[str, str]:
+    """Lay headers over each other, whatever the case of their names, ours encoded as one; None takes a header away.
+
+    A layer is plain text unless it is marked as percent-encoded. Raises `TypeError` and `ValueError` naming a header that
+    can't be sent; headers that are not ours have to be printable ASCII.
+    """
+    texts, ids = read_headers(*layers)
+    ours = {name: text for key, (name, text) in texts.items() if text and _is_ours(key)}
+    others = {name: text for key, (name, text) in texts.items() if not (text and _is_ours(key))}
+    for name, text in others.items():
+        check_plain(name, text)
+    if ids == []:
+        others[PayiHeaderNames.limit_ids] = ""
+    return {**others, **encoded_headers(ids or (), ours)}
+
+
+def read_headers(*layers: Mapping[str, str | None]) -> tuple[dict[str, tuple[str, str]], list[str] | None]:
+    """Return names and plain texts of laid-over headers by lower-case name, and the limit ids apart, None without any.
+
+    Raises `TypeError` or `ValueError` naming a header that is none.
+    """
+    texts: dict[str, tuple[str, str]] = {}
+    ids: list[str] | None = None
+    for layer in layers:
+        marked = any(name.lower() == _MARKER and text == "percent" for name, text in _checked(layer))
+        for name, text in layer.items():
+            key = name.lower()
+            texts.pop(key, None)
+            if key == _LIMIT_IDS:
+                ids = None if text is None else _split(text, marked=marked)
+            elif text is not None and not (marked and key == _MARKER):
+                texts[key] = (name, unquote(text) if marked and _is_ours(key) else text)
+    return texts, ids
+
+
+def _checked(layer: Mapping[str, str | None]) -> Iterable[tuple[str, str | None]]:
+    for name, text in layer.items():
+        if not isinstance(cast("object", name), str) or not _NAME.fullmatch(name):  # callers without a checker
+            msg = f"headers: {name!r} is no name for a header"
+            raise ValueError(msg)
+        if text is not None and not isinstance(cast("object", text), str):
+            msg = f"{name}: {text!r} is a {type(text).__name__}, expected str or None"
+            raise TypeError(msg)
+    return layer.items()
+
+
+def check_plain(name: str, text: str) -> None:
+    """Raise `ValueError` naming a header that travels as it is and can't; what may be a secret is not shown."""
+    if text != text.strip(" ") or not _PRINTABLE.issuperset(text.replace("\t", " ")):
+        [shown] = without_secrets({name: repr(text)}).values()
+        msg = f"{name}: {shown} is not printable ASCII without blanks around it, as a header has to be"
+        raise ValueError(msg)
+
+
+def _is_ours(key: str) -> bool:
+    """Say whether a header is one of those that may be percent-encoded."""
+    return key.startswith(names.PREFIX) and key not in {_MARKER, _KEY}
+
+
+def _split(text: str, *, marked: bool) -> list[str]:
+    parts = [part.strip() for part in text.split(",")]
+    return [unquote(part) if marked else part for part in parts if part]
 
 
 def _encoded(text: str) -> str:

@@ -53,7 +53,7 @@ class FunctionCall(TypedDict, total=False):
 def _units(  # the published parameters
     *,
     category: str,
-    units: Mapping[str, UnitCounts],
+    units: Mapping[str, UnitCounts | Mapping[str, int]],
     resource: Text = UNSET,
     end_to_end_latency_ms: Count = UNSET,
     event_timestamp: datetime | str | Unset | None = UNSET,
@@ -87,7 +87,8 @@ def _units(  # the published parameters
 
     Counts are whole units, latencies whole milliseconds, a naive `event_timestamp` is UTC and may be at most 5 minutes
     ahead. Without `event_id` and `provider_response_id` the client makes an event id, so that a retry counts once. Raises
-    `TypeError` when `limit_ids` is not a list of str, `NotFoundError` `category_not_found` or
+    `TypeError` when `limit_ids` or `request_tags` is not a list of str, `ValueError` for a tag with a comma or a header that
+    can't be sent, `NotFoundError` `category_not_found` or
     `category_resource_not_found`, `BadRequestError` for what else the meter refuses.
     """
     if not event_id and not provider_response_id:
@@ -101,7 +102,7 @@ def _units(  # the published parameters
         PayiHeaderNames.account_name: account_name,
         PayiHeaderNames.resource_scope: resource_scope,
         PayiHeaderNames.logging_disable: _text(disable_logging),
-        names.REQUEST_TAGS: ",".join(request_tags) if request_tags else None,
+        names.REQUEST_TAGS: ",".join(_tags(request_tags)) if request_tags else None,
         names.EVENT_ID: event_id,
     }
     ids = distinct_ids([] if limit_ids is None or limit_ids is UNSET else limit_ids)
@@ -132,14 +133,27 @@ def _units(  # the published parameters
 
 def distinct_ids(limit_ids: list[str]) -> list[str]:
     """Trim limit ids and drop blanks and repeats; raises `TypeError` for anything but a list of str."""
-    if not isinstance(cast("object", limit_ids), list):  # callers without a checker
-        msg = f"limit_ids: {limit_ids!r} is a {type(limit_ids).__name__}, expected a list of str"
-        raise TypeError(msg)
-    for limit_id in limit_ids:
-        if not isinstance(cast("object", limit_id), str):
-            msg = f"limit_ids: {limit_id!r} is a {type(limit_id).__name__}, expected every id to be a str"
-            raise TypeError(msg)
+    _check_texts("limit_ids", limit_ids)
     return list(dict.fromkeys(limit_id.strip() for limit_id in limit_ids if limit_id.strip()))
+
+
+def _tags(request_tags: list[str]) -> list[str]:
+    _check_texts("request_tags", request_tags)
+    for tag in request_tags:
+        if "," in tag:
+            msg = f"request_tags: {tag!r} holds a comma, which parts tags on the wire; give each tag its own place"
+            raise ValueError(msg)
+    return request_tags
+
+
+def _check_texts(name: str, texts: list[str]) -> None:
+    if not isinstance(cast("object", texts), list):  # callers without a checker
+        msg = f"{name}: {texts!r} is a {type(texts).__name__}, expected a list of str"
+        raise TypeError(msg)
+    for text in texts:
+        if not isinstance(cast("object", text), str):
+            msg = f"{name}: {text!r} is a {type(text).__name__}, expected a list of str"
+            raise TypeError(msg)
 
 
 def _text(value: int | Unset | None) -> str | None:
@@ -159,7 +173,7 @@ class BulkEvent(TypedDict, total=False):
     """One event of a bulk call, with its attribution; units and bounds are those of `ingest.units`."""
 
     category: Required[str]
-    units: Required[Mapping[str, UnitCounts]]
+    units: Required[Mapping[str, UnitCounts | Mapping[str, int]]]
     resource: str | None
     event_timestamp: datetime | str | None
     end_to_end_latency_ms: int | None
@@ -236,6 +250,8 @@ def _item(event: Mapping[str, Any]) -> dict[str, Any]:
         item["scope"] = item.pop("resource_scope")
     if item.get("limit_ids") is not None:
         item["limit_ids"] = distinct_ids(cast("list[str]", item["limit_ids"]))
+    if item.get("request_tags") is not None:
+        item["request_tags"] = _tags(cast("list[str]", item["request_tags"]))
     if item.get("properties") is not None:
         item["properties"] = _stringly(item["properties"])
     return item

@@ -12,6 +12,7 @@ from payi_instrument.wire import operations as table
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+    from decimal import Decimal
 
     from payi_instrument.client.modes import AsyncRaw, AsyncStreaming, Raw, Streaming
     from payi_instrument.wire.limits import DefaultResponse, Limit, LimitHistory, LimitHistoryResponse, LimitResponse
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 def _create(
     *,
     limit_name: str,
-    max: float,  # noqa: A002  # the published name
+    max: float | Decimal,  # noqa: A002  # the published name
     limit_id: str | Unset | None = UNSET,
     limit_type: Literal["allow", "block"] | Unset = UNSET,
     properties: Mapping[str, str | None] | Unset | None = UNSET,
-    threshold: float | Unset | None = UNSET,
+    threshold: float | Decimal | Unset | None = UNSET,
     **options: Unpack[Options],
 ) -> Request[LimitResponse]:
     """Create a limit, or return the one that is the same in everything.
@@ -55,7 +56,7 @@ def _update(
     limit_id: str,
     *,
     limit_name: str | Unset | None = UNSET,
-    max: float | Unset | None = UNSET,  # noqa: A002  # the published name
+    max: float | Decimal | Unset | None = UNSET,  # noqa: A002  # the published name
     **options: Unpack[Options],
 ) -> Request[LimitResponse]:
     """Change name or `max` (USD, not below what is spent) of a limit; what is absent or None stays.
@@ -73,14 +74,25 @@ def _list(
     limit: int | Unset = UNSET,
     limit_name: str | Unset = UNSET,
     sort_ascending: bool | Unset = UNSET,
+    properties: Mapping[str, str] | Unset = UNSET,
     **options: Unpack[Options],
 ) -> Request[Page[Limit]]:
     """List limits, newest first unless `sort_ascending`; `limit` is the page size, 1 to 1000, `limit_name` is exact.
 
-    Raises `BadRequestError` `invalid_cursor` or `request_processing_error`.
+    `properties` are those that a limit must have, all of them: an extension of our meter. Raises `BadRequestError`
+    `invalid_cursor` or `request_processing_error`, `ValueError` for a key that holds a colon.
     """
     query = given(cursor=cursor, limit=limit, limit_name=limit_name, sort_ascending=sort_ascending)
+    if properties:
+        query["property"] = [_pair(key, value) for key, value in properties.items()]
     return build(table.LIST_LIMITS, options, query=query)
+
+
+def _pair(key: str, value: str) -> str:
+    if ":" in key:
+        msg = f"properties: the key {key!r} holds a colon, which ends a key in a filter; filter by another property"
+        raise ValueError(msg)
+    return f"{key}:{value}"
 
 
 def _delete(limit_id: str, **options: Unpack[Options]) -> Request[DefaultResponse]:

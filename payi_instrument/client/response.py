@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 from payi_instrument.client.answers import read_as
 from payi_instrument.client.content import json_value, model_text
-from payi_instrument.client.transport import HttpReply
+from payi_instrument.client.transport import HttpReply, reading
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -118,6 +119,11 @@ class _Response(Generic[R]):
     def _content(self) -> bytes:
         return model_text(self._reply.body)
 
+    def _reading(self) -> AbstractContextManager[None]:
+        """Turn what goes wrong while the body comes in into errors of ours."""
+        reply = self._reply
+        return reading(reply.library, reply.response) if isinstance(reply, HttpReply) else nullcontext()
+
 
 class APIResponse(_Response[R]):
     """An answer and what came with it; :meth:`parse` gives what the method itself returns."""
@@ -131,8 +137,11 @@ class APIResponse(_Response[R]):
         return self._whole(self.read()) if to is None else read_as(to, self.json())
 
     def read(self) -> bytes:
-        """Return the body."""
-        return self.http_response.read() if self.http_response is not None else self._content()
+        """Return the body; raises `APIConnectionError` or `APITimeoutError` when it breaks off."""
+        if self.http_response is None:
+            return self._content()
+        with self._reading():
+            return self.http_response.read()
 
     def text(self) -> str:
         """Return the body as text."""
@@ -150,19 +159,27 @@ class APIResponse(_Response[R]):
 
     def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
         """Walk through the body in pieces of `chunk_size` bytes, as they come without it."""
-        if self.http_response is not None:
-            return self.http_response.iter_bytes(chunk_size)
-        return iter(_pieces(self._content(), chunk_size))
+        if self.http_response is None:
+            yield from _pieces(self._content(), chunk_size)
+            return
+        with self._reading():
+            yield from self.http_response.iter_bytes(chunk_size)
 
     def iter_text(self, chunk_size: int | None = None) -> Iterator[str]:
         """Walk through the decoded body in pieces of `chunk_size` characters, as they come without it."""
-        if self.http_response is not None:
-            return self.http_response.iter_text(chunk_size)
-        return iter(_pieces(self._content().decode(), chunk_size))
+        if self.http_response is None:
+            yield from _pieces(self._content().decode(), chunk_size)
+            return
+        with self._reading():
+            yield from self.http_response.iter_text(chunk_size)
 
     def iter_lines(self) -> Iterator[str]:
         """Walk through the body's lines."""
-        return self.http_response.iter_lines() if self.http_response is not None else iter(self.text().splitlines())
+        if self.http_response is None:
+            yield from self.text().splitlines()
+            return
+        with self._reading():
+            yield from self.http_response.iter_lines()
 
 
 class AsyncAPIResponse(_Response[R]):
@@ -177,8 +194,11 @@ class AsyncAPIResponse(_Response[R]):
         return self._whole(await self.read()) if to is None else read_as(to, await self.json())
 
     async def read(self) -> bytes:
-        """Return the body."""
-        return await self.http_response.aread() if self.http_response is not None else self._content()
+        """Return the body; raises `APIConnectionError` or `APITimeoutError` when it breaks off."""
+        if self.http_response is None:
+            return self._content()
+        with self._reading():
+            return await self.http_response.aread()
 
     async def text(self) -> str:
         """Return the body as text."""
@@ -200,8 +220,9 @@ class AsyncAPIResponse(_Response[R]):
             for piece in _pieces(self._content(), chunk_size):
                 yield piece
             return
-        async for piece in self.http_response.aiter_bytes(chunk_size):
-            yield piece
+        with self._reading():
+            async for piece in self.http_response.aiter_bytes(chunk_size):
+                yield piece
 
     async def iter_text(self, chunk_size: int | None = None) -> AsyncIterator[str]:
         """Walk through the decoded body in pieces of `chunk_size` characters, as they come without it."""
@@ -209,8 +230,9 @@ class AsyncAPIResponse(_Response[R]):
             for piece in _pieces(self._content().decode(), chunk_size):
                 yield piece
             return
-        async for piece in self.http_response.aiter_text(chunk_size):
-            yield piece
+        with self._reading():
+            async for piece in self.http_response.aiter_text(chunk_size):
+                yield piece
 
     async def iter_lines(self) -> AsyncIterator[str]:
         """Walk through the body's lines."""
@@ -218,8 +240,9 @@ class AsyncAPIResponse(_Response[R]):
             for line in self._content().decode().splitlines():
                 yield line
             return
-        async for line in self.http_response.aiter_lines():
-            yield line
+        with self._reading():
+            async for line in self.http_response.aiter_lines():
+                yield line
 
 
 TextT = TypeVar("TextT", str, bytes)

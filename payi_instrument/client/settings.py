@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from payi_instrument.client import log
 from payi_instrument.client.arguments import DEFAULT_TIMEOUT, UNSET, Phases, Timeout, Unset, merged_headers, phases
+from payi_instrument.client.encoding import check_plain, laid_over
 from payi_instrument.config import EMBEDDED_SCHEMES, meter_settings
 from payi_instrument.errors import PayiError
+from payi_instrument.wire.headers import PayiHeaderNames
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +32,12 @@ class Settings:
     query: Mapping[str, object] = field(default_factory=dict[str, object])
     strict: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse headers and a key that can't be sent; an embedded meter is sent no key."""
+        laid_over(self.headers)
+        if self.api_key is not None and not self.is_embedded:
+            check_plain(f"api_key ({PayiHeaderNames.api_key})", self.api_key)
+
     @classmethod
     def settle(
         cls,
@@ -42,7 +50,10 @@ class Settings:
         default_query: Mapping[str, object] | None,
         strict: bool,
     ) -> Self:
-        """Read the environment for what was not given; raises `PayiError` when no meter is named."""
+        """Read the environment for what was not given.
+
+        Raises `PayiError` when no meter is named, `TypeError` or `ValueError` naming what can't be used.
+        """
         found = meter_settings(api_key, None if base_url is None else str(base_url))
         if found is None:
             msg = (

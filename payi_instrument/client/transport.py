@@ -8,26 +8,34 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from payi_instrument.client.arguments import Asked, Phases, merged_headers, phases
-from payi_instrument.client.content import json_text, json_value, query_values
-from payi_instrument.client.encoding import event_request, result_of, state_of
+from payi_instrument.client.content import json_body, json_value, query_values
+from payi_instrument.client.encoding import event_request, laid_over, result_of, state_of
+from payi_instrument.client.many_limits import BulkOfOne, bulk_of_one, needs_bulk
 from payi_instrument.client.pool import AsyncPool, Pool
 from payi_instrument.client.retries import Wait, exchange
-from payi_instrument.errors import APIConnectionError, APIStatusError, APITimeoutError, NotFoundError, status_error
+from payi_instrument.errors import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    NotFoundError,
+    PayiError,
+    status_error,
+)
 from payi_instrument.ids import new_id
-from payi_instrument.wire.headers import IDEMPOTENCY_KEY, PayiHeaderNames
+from payi_instrument.wire.headers import ENCODING, IDEMPOTENCY_KEY, PayiHeaderNames
 from payi_instrument.wire.message import Reply, Request
 from payi_instrument.wire.meter import Capabilities
-from payi_instrument.wire.operations import CAPABILITIES, RETRIEVE_LIMIT
+from payi_instrument.wire.operations import CAPABILITIES, INGEST, RETRIEVE_LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
     from payi_instrument.client.network import AsyncHttpClient, HttpClient, HttpRequest, HttpResponse, Library
     from payi_instrument.client.settings import Settings
@@ -38,6 +46,8 @@ PoolT = TypeVar("PoolT", Pool, AsyncPool)
 _ERRORS_FROM = 400
 _NO_SUCH_PATH = frozenset({404, 405, 501})
 _EVENT_IDS = "event_id"
+_SCHEMES = frozenset({"http", "https"})
+_LAST_PORT = 65_535
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,6 +55,7 @@ class HttpReply(Reply):
     """A reply with the HTTP response that it came in; its body is read only if the response's is."""
 
     response: HttpResponse
+    library: Library
     retries_taken: int = 0
 
 
@@ -56,8 +67,9 @@ class _Wire:
     def __init__(self, settings: Settings, library: Library, extensions: dict[object, frozenset[str]]) -> None:
         self._settings = settings
         self._library = library
+        _check_url(settings.base_url, library)
         self._base_url = settings.base_url.rstrip("/")
-        self._headers = merged_headers(
+        self._headers = laid_over(
             {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": _user_agent()},
             settings.headers,
             {PayiHeaderNames.api_key: settings.api_key or ""},
@@ -70,18 +82,28 @@ class _Wire:
         return (self._base_url, self._headers[PayiHeaderNames.api_key])
 
     def _built(self, http: HttpClient | AsyncHttpClient, request: Request[Any]) -> HttpRequest:
-        headers = merged_headers(self._headers, request.headers)
+        headers = dict(request.headers) if isinstance(request, BulkOfOne) else self._whole_headers(request)
         if request.operation.method != "GET" and not any(name.lower() == _IDEMPOTENCY for name in headers):
             headers[IDEMPOTENCY_KEY] = new_id()
-        built: HttpRequest = http.build_request(
-            request.operation.method,
-            self._base_url + request.url_path(),
-            params=query_values({**self._settings.query, **request.query}) or None,
-            headers=headers,
-            content=None if request.body is None else json_text(request.body),
-            timeout=self._phases(request),
-        )
+        path = request.url_path()
+        try:
+            built: HttpRequest = http.build_request(
+                request.operation.method,
+                self._base_url + path,
+                params=query_values({**self._settings.query, **request.query}) or None,
+                headers=headers,
+                content=None if request.body is None else json_body(request.body),
+                timeout=self._phases(request),
+            )
+        except self._library.InvalidURL as error:
+            msg = f"{request.operation.name}: {path[:80]!r} and its query make no URL: {error}"
+            raise ValueError(msg) from error
         return built
+
+    def _whole_headers(self, request: Request[Any]) -> dict[str, str]:
+        if ENCODING in self._headers or ENCODING in request.headers:
+            return laid_over(self._headers, request.headers)
+        return merged_headers(self._headers, request.headers)  # both are plain: nothing to encode anew
 
     def _phases(self, request: Request[Any]) -> Phases:
         if isinstance(request, Asked) and request.phases is not None:
@@ -95,21 +117,40 @@ class _Wire:
     def _failure(self, error: Exception, request: HttpRequest) -> APIConnectionError:
         """Return an error of the HTTP library as ours, or raise it when another attempt can't help."""
         library = self._library
-        failure = (
-            APITimeoutError(request)
-            if isinstance(error, library.TimeoutException)
-            else APIConnectionError(request=request)
-        )
         if isinstance(error, (library.UnsupportedProtocol, library.LocalProtocolError)):
             failure = APIConnectionError(str(error), request)
             raise failure from error
+        failure = connection_error(library, error, request)
         failure.__cause__ = error
         return failure
 
-    def _lists_event_ids(self) -> bool | None:
-        """Say whether the meter takes event ids in bulk items, None when it was not asked yet."""
-        known = self._extensions.get(self.meter)
-        return None if known is None else _EVENT_IDS in known
+    def _depends(self, request: Request[Any]) -> bool:
+        """Say whether the meter's extensions decide what is sent in a request's place."""
+        if isinstance(request, Asked) and request.plain is not None:
+            return True
+        return request.operation is INGEST and needs_bulk(self._whole_headers(request))
+
+    def _known_extensions(self) -> frozenset[str] | None:
+        """Return the extensions that the meter lists, None when it did not say yet."""
+        return self._extensions.get(self.meter)
+
+    def _fitted(self, request: Request[Any]) -> Request[Any]:
+        """Return the request that suits the meter; one that did not say counts as a plain service."""
+        extensions = self._known_extensions() or frozenset()
+        if request.operation is INGEST:
+            return bulk_of_one(request, self._whole_headers(request), extensions)
+        plain = request.plain if isinstance(request, Asked) else None
+        return request if plain is None or _EVENT_IDS in extensions else plain
+
+    def _reply(self, request: Request[Any], response: HttpResponse, retries: int, *, is_read: bool) -> HttpReply:
+        status, body = response.status_code, json_value(response.content) if is_read else None
+        if isinstance(request, BulkOfOne):
+            status, body = request.single(status, body)
+        if status >= _ERRORS_FROM:
+            raise status_error(status, body, response)
+        return HttpReply(
+            status, body, response.headers, response=response, library=self._library, retries_taken=retries
+        )
 
     def _learn(self, answer: Reply | APIStatusError) -> None:
         """Take what the meter says of its extensions; a service that knows no such question has none."""
@@ -140,7 +181,7 @@ class HttpTransport(_Wire):
 
     def ingest(self, events: Sequence[UsageEvent]) -> list[XproxyResult]:
         """Send events one by one, each once, and return a result for each."""
-        return [result_of(self._exchange(event_request(event), 0)) for event in events]
+        return [result_of(self._exchange(self._fitting(event_request(event)), 0)) for event in events]
 
     def limit_states(self, limit_ids: Sequence[str], timeout: float | None = None) -> Mapping[str, LimitResult]:
         """Ask for limits one by one, each once, `timeout` in seconds for each; unknown ids are left out."""
@@ -170,7 +211,7 @@ class HttpTransport(_Wire):
             try:
                 step = flow.send(outcome)
             except StopIteration as done:
-                return self._reply(*done.value, stream=stream)
+                return self._finished(request, *done.value, stream=stream)
             if outcome is not None and not isinstance(outcome, APIConnectionError):
                 outcome.close()
             if isinstance(step, Wait):
@@ -185,23 +226,25 @@ class HttpTransport(_Wire):
         except self._library.HTTPError as error:
             return self._failure(error, request)
 
-    def _reply(self, response: HttpResponse, retries: int, *, stream: bool) -> HttpReply:
-        if stream and response.status_code >= _ERRORS_FROM:
-            response.read()
-        return _reply(response, retries, is_read=not stream or response.status_code >= _ERRORS_FROM)
+    def _finished(self, request: Request[Any], response: HttpResponse, retries: int, *, stream: bool) -> HttpReply:
+        if stream and (response.status_code >= _ERRORS_FROM or isinstance(request, BulkOfOne)):
+            with reading(self._library, response):
+                response.read()
+            stream = False
+        return self._reply(request, response, retries, is_read=not stream)
 
     def _fitting(self, request: Request[Any]) -> Request[Any]:
-        """Return the request that suits the meter: the plain one when it does not list event ids."""
-        if not isinstance(request, Asked) or request.plain is None:
+        """Return the request that suits the meter, which is asked what it takes if that matters and nobody did yet."""
+        if not self._depends(request):
             return request
-        if self._lists_event_ids() is None:
+        if self._known_extensions() is None:
             try:
                 self._learn(self._exchange(_capabilities(request), 0))
             except APIStatusError as error:
                 self._learn(error)
             except APIConnectionError:
                 pass
-        return request if self._lists_event_ids() else request.plain
+        return self._fitted(request)
 
 
 class AsyncHttpTransport(_Wire):
@@ -222,7 +265,7 @@ class AsyncHttpTransport(_Wire):
 
     async def aingest(self, events: Sequence[UsageEvent]) -> list[XproxyResult]:
         """Send events one by one, each once, and return a result for each."""
-        return [result_of(await self._exchange(event_request(event), 0)) for event in events]
+        return [result_of(await self._exchange(await self._fitting(event_request(event)), 0)) for event in events]
 
     async def alimit_states(  # the timeout is the request's
         self,
@@ -260,7 +303,7 @@ class AsyncHttpTransport(_Wire):
             try:
                 step = flow.send(outcome)
             except StopIteration as done:
-                return await self._reply(*done.value, stream=stream)
+                return await self._finished(request, *done.value, stream=stream)
             if outcome is not None and not isinstance(outcome, APIConnectionError):
                 await outcome.aclose()
             if isinstance(step, Wait):
@@ -277,23 +320,27 @@ class AsyncHttpTransport(_Wire):
         except self._library.HTTPError as error:
             return self._failure(error, request)
 
-    async def _reply(self, response: HttpResponse, retries: int, *, stream: bool) -> HttpReply:
-        if stream and response.status_code >= _ERRORS_FROM:
-            await response.aread()
-        return _reply(response, retries, is_read=not stream or response.status_code >= _ERRORS_FROM)
+    async def _finished(
+        self, request: Request[Any], response: HttpResponse, retries: int, *, stream: bool
+    ) -> HttpReply:
+        if stream and (response.status_code >= _ERRORS_FROM or isinstance(request, BulkOfOne)):
+            with reading(self._library, response):
+                await response.aread()
+            stream = False
+        return self._reply(request, response, retries, is_read=not stream)
 
     async def _fitting(self, request: Request[Any]) -> Request[Any]:
-        """Return the request that suits the meter: the plain one when it does not list event ids."""
-        if not isinstance(request, Asked) or request.plain is None:
+        """Return the request that suits the meter, which is asked what it takes if that matters and nobody did yet."""
+        if not self._depends(request):
             return request
-        if self._lists_event_ids() is None:
+        if self._known_extensions() is None:
             try:
                 self._learn(await self._exchange(_capabilities(request), 0))
             except APIStatusError as error:
                 self._learn(error)
             except APIConnectionError:
                 pass
-        return request if self._lists_event_ids() else request.plain
+        return self._fitted(request)
 
 
 _IDEMPOTENCY = IDEMPOTENCY_KEY.lower()
@@ -307,17 +354,46 @@ def _user_agent() -> str:
         return "payi_instrument"
 
 
-def _reply(response: HttpResponse, retries: int, *, is_read: bool) -> HttpReply:
-    body = json_value(response.content) if is_read else None
-    if response.status_code >= _ERRORS_FROM:
-        raise status_error(response.status_code, body, response)
-    return HttpReply(response.status_code, body, response.headers, response=response, retries_taken=retries)
+def _check_url(url: str, library: Library) -> None:
+    """Raise `ValueError` for a base URL that no request can go to."""
+    try:
+        parts = library.URL(url)
+        parts.host.encode("idna")
+    except (library.InvalidURL, UnicodeError) as error:
+        msg = (
+            f"base_url: {url!r} is no URL ({error}); expected https://host, or sqlite:///file.db for an embedded meter"
+        )
+        raise ValueError(msg) from error
+    fits = parts.scheme in _SCHEMES and parts.host and (parts.port or 0) <= _LAST_PORT
+    if not fits or "?" in url or "#" in url:
+        msg = f"base_url: {url!r} names no meter; expected https://host, or sqlite:///file.db for an embedded one"
+        raise ValueError(msg)
+
+
+def connection_error(library: Library, error: Exception, request: HttpRequest) -> APIConnectionError:
+    """Return an error of the HTTP library as ours."""
+    if isinstance(error, library.TimeoutException):
+        return APITimeoutError(request)
+    return APIConnectionError(request=request)
+
+
+@contextmanager
+def reading(library: Library, response: HttpResponse) -> Generator[None]:
+    """Read a body, with the HTTP library's errors as ours; `PayiError` for one that can't be read any more."""
+    try:
+        yield
+    except library.HTTPError as error:
+        raise connection_error(library, error, response.request) from error
+    except library.StreamError as error:
+        msg = "the body was read in pieces before, or its block has ended; read it once, inside"
+        raise PayiError(msg) from error
 
 
 def _retrieve(limit_id: str, timeout: float | None) -> Request[Any]:
     return Request(RETRIEVE_LIMIT, path={"limit_id": limit_id}, timeout=timeout)
 
 
-def _capabilities(request: Asked[Any]) -> Request[Any]:
+def _capabilities(request: Request[Any]) -> Request[Any]:
     """Return the question for a meter's extensions, with the timeout of the request that they are needed for."""
-    return Asked(CAPABILITIES, phases=request.phases)
+    own = request.phases if isinstance(request, Asked) else None
+    return Asked(CAPABILITIES, timeout=request.timeout, phases=own)

@@ -5,10 +5,13 @@ Source: client.md section 2.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, TypedDict, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-from payi_instrument.client.arguments import Asked, Timeout, merged_body, merged_headers, phases
+from payi_instrument.client.arguments import Asked, Timeout, merged_body, phases
+from payi_instrument.client.content import Repeated
+from payi_instrument.client.encoding import laid_over
 from payi_instrument.client.method import Resource
 from payi_instrument.client.modes import Async, Sync
 from payi_instrument.wire.headers import IDEMPOTENCY_KEY
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 T = TypeVar("T")
+_UNSENDABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 class RequestOptions(TypedDict, total=False):
@@ -34,14 +38,17 @@ class RequestOptions(TypedDict, total=False):
 def free_request(
     method: str, path: str, cast_to: type[T], body: object = None, options: RequestOptions | None = None
 ) -> Request[T]:
-    """Return the request for a path as the caller wrote it; raises `ValueError` for one that leads to another host."""
+    """Return the request for a path as the caller wrote it; raises `ValueError` for one that leads elsewhere or nowhere."""
+    if _UNSENDABLE.search(path):
+        msg = f"path: {path!r} holds what no URL can carry; percent-encode it"
+        raise ValueError(msg)
     parts = urlsplit(path)
     if parts.scheme or parts.netloc:
         msg = f"path: {path!r} names a host; the key goes to base_url only, give the path alone"
         raise ValueError(msg)
     chosen: RequestOptions = options or {}
     query: dict[str, object] = {
-        name: values[0] if len(values) == 1 else values
+        name: values[0] if len(values) == 1 else Repeated(values)
         for name, values in parse_qs(parts.query, keep_blank_values=True).items()
     }
     literal = ("/" + parts.path.lstrip("/")).replace("{", "{{").replace("}", "}}")
@@ -50,7 +57,7 @@ def free_request(
     return Asked(
         Operation(f"{method} {parts.path}", method, literal, cast_to),
         query={**query, **chosen.get("params", {})},
-        headers=merged_headers(chosen.get("headers", {}), key),
+        headers=laid_over(chosen.get("headers", {}), key),
         body=merged_body(body, extra) if extra else body,
         phases=phases(chosen["timeout"]) if "timeout" in chosen else None,
         max_retries=chosen.get("max_retries"),

@@ -5,7 +5,6 @@ Source: wire-api section 3.1, limits-semantics section 6, resources-semantics se
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -298,8 +297,4 @@ def _json_or_none(value: dict[str, object] | dict[str, str]) -> str | None:
 
 
 def _json(value: object) -> str:
-    """Return JSON text; pydantic's writer is the quicker one, but takes no lone surrogates."""
-    try:
-        return to_json(value).decode()
-    except ValueError:
-        return json.dumps(value)
+    return to_json(value).decode()

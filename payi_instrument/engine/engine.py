@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from payi_instrument.engine import limits as rules
 from payi_instrument.engine.catalogue import system_catalogue
 from payi_instrument.engine.commit import Committer, Ticket
-from payi_instrument.engine.intake import bulk_event, bulk_items, single
+from payi_instrument.engine.intake import bulk_event, bulk_items, described, single
 from payi_instrument.engine.meter import Ingest, Meter, Outcome
 from payi_instrument.engine.nowait import NoWait
 from payi_instrument.engine.results import Standing
@@ -44,7 +46,7 @@ class Engine:
         self._store = store
         self._meter = partial(Meter, catalogue=system_catalogue(), options=options)
         commit = partial(_commit, self._meter(store))
-        self._committer: Committer[Batch, list[Outcome]] = Committer(commit, lambda: store.lock)
+        self._committer: Committer[Batch, list[Outcome]] = Committer(commit, store.lock_to_write)
         self._close_with_me(store.close)
 
     def _close_with_me(self, close: Callable[[], None]) -> None:
@@ -55,7 +57,9 @@ class Engine:
     def _core(self) -> CoreStore:
         from payi_instrument.engine.store_core.store import CoreStore
 
-        return CoreStore(self._store)
+        reader = self._store.reader()
+        self._close_with_me(reader.close)
+        return CoreStore(self._store, reader)
 
     @cached_property
     def _nowait(self) -> NoWait:
@@ -84,6 +88,7 @@ class Engine:
 
     def _ingest_bulk(self, request: Request[Any], application: str) -> Reply:
         """Book the good items of a bulk call, in order; the bad ones are named in the answer (wire-api section 3.2)."""
+        with_results = _wants_results(request)
         outcomes: list[Outcome | UsageEvent] = []
         for item in bulk_items(request.body):
             try:
@@ -97,7 +102,7 @@ class Engine:
         else:
             booked = iter(self.ingest(events, application))
         settled = [item if isinstance(item, Outcome) else next(booked) for item in outcomes]
-        answer = _bulk_response(settled, with_results=request.query.get("results") in {True, "true"})
+        answer = _bulk_response(settled, with_results=with_results)
         return Reply(400 if answer.error_count and not answer.ingest_count else 200, answer)
 
     def ingest(self, events: list[UsageEvent], application: str) -> list[Outcome]:
@@ -147,6 +152,13 @@ def _commit(meter: Meter, batches: list[Batch]) -> list[list[Outcome]]:
         return [meter.ingest(batches[0])]
     outcomes = iter(meter.ingest([item for batch in batches for item in batch]))
     return [[next(outcomes) for _ in batch] for batch in batches]
+
+
+def _wants_results(request: Request[Any]) -> bool:
+    try:
+        return table.BulkQuery.model_validate(dict(request.query)).results
+    except ValidationError as error:
+        raise ContractError("request_processing_error", described(error)) from None
 
 
 def _bulk_response(outcomes: list[Outcome], *, with_results: bool) -> BulkIngestResponse:

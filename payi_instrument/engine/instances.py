@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from payi_instrument.engine import use_cases as rules
 from payi_instrument.engine.ledger import InstanceRow, LimitRow, to_micros
 from payi_instrument.engine.pricing import ZERO
-from payi_instrument.ids import new_id, ordered_id
+from payi_instrument.ids import ordered_id
 from payi_instrument.wire.codes import ContractError
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from payi_instrument.engine.ledger import InstanceStore
+    from payi_instrument.engine.limits import Terms
     from payi_instrument.event import Attribution, UsageEvent
 
 T = TypeVar("T")
@@ -28,28 +29,36 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Instance:
-    """One run of a use case; `made_limit` is the automatic limit that is made with it, None when there is none to make.
+    """One run of a use case, in the ledger or on its way there.
 
-    `latest` is the latest version of its use case.
+    `latest` is the latest version of its definition, None while there is no definition. `version` is 0 until the first
+    event says which one it takes. `terms` are those of an automatic limit that is yet to be made.
     """
 
     application: str
     name: str
     id: str
+    latest: int | None
     version: int
-    limit_id: str | None = None
-    made_limit: LimitRow | None = None
-    limit_properties: Mapping[str, str] | None = None
-    is_defined: bool = True
-    is_stored: bool = True
-    is_placed: bool = False
-    latest: int = 1
+    limit_id: str | None
+    is_stored: bool
+    terms: Terms | None = None
 
-    def at(self, version: int) -> Instance:
-        """Return itself, at the version that its first event names; one that is stored keeps its own."""
-        if not self.is_stored and not self.is_placed:
-            self.version, self.is_placed = version, True
+    def at(self, version: int | None) -> Instance:
+        """Return itself, at the version that its first event names, None for the latest; it keeps the one that it has.
+
+        Raises `ContractError` for a version that never was.
+        """
+        chosen = rules.check_version(version, self.latest or self.version or 1)
+        self.version = self.version or chosen
         return self
+
+    @property
+    def new_limit(self) -> LimitRow | None:
+        """Return the limit that is made with it, None when there is none to make."""
+        if self.limit_id is None or self.terms is None:
+            return None
+        return LimitRow(self.limit_id, self.terms.limit_type, self.terms.max, self.terms.threshold, ZERO, ZERO)
 
 
 def _or_none(check: Callable[[], T], warnings: list[str]) -> T | None:
@@ -79,8 +88,7 @@ class Instances:
         try:
             name = self._name(application, who.use_case_name, who.use_case_id)
             use_case_id = rules.check_id(who.use_case_id) if who.use_case_id is not None else ordered_id()
-            instance = self._get((application, name, use_case_id))
-            return instance.at(rules.check_version(who.use_case_version, instance.latest))
+            return self.get(application, name, use_case_id).at(who.use_case_version)
         except ContractError:
             if not event.record_unpriced:
                 raise
@@ -94,11 +102,12 @@ class Instances:
         name = _or_none(lambda: self._name(application, who.use_case_name, use_case_id), warnings)
         if name is None:
             return None
-        instance = self._get((application, name, use_case_id or ordered_id()))
-        version = _or_none(partial(rules.check_version, who.use_case_version, instance.latest), warnings)
-        return instance.at(instance.latest if version is None else version)
+        instance = self.get(application, name, use_case_id or ordered_id())
+        return _or_none(partial(instance.at, who.use_case_version), warnings) or instance.at(None)
 
-    def _get(self, key: tuple[str, str, str]) -> Instance:
+    def get(self, application: str, name: str, use_case_id: str) -> Instance:
+        """Return the instance with this name and id, a new one where the ledger has none; nothing is stored yet."""
+        key = (application, name, use_case_id)
         instance = self._seen.get(key)
         if instance is None:
             instance = self._seen[key] = self._found(key)
@@ -118,31 +127,25 @@ class Instances:
         return names.pop()
 
     def _found(self, key: tuple[str, str, str]) -> Instance:
-        """Return the stored instance, or a new one of the latest version."""
+        """Return the stored instance, or a new one, with the limit that its definition gives it."""
         found = self._store.find(*key)
-        latest = found.latest or found.version or 1
-        is_stored = found.version is not None
-        instance = Instance(*key, found.version or latest, found.limit_id, latest=latest, is_stored=is_stored)
-        instance.is_defined = found.latest is not None
-        if not is_stored and found.limit_config is not None:
+        instance = Instance(*key, found.latest, found.version or 0, found.limit_id, is_stored=found.version is not None)
+        if not instance.is_stored and found.limit_config is not None:
             application, name, use_case_id = key
-            instance.limit_id = self._store.find_limit_id(application, rules.limit_name(name, use_case_id))
-            if instance.limit_id is None:
-                terms = rules.read_config(found.limit_config)
-                limit = LimitRow(new_id(), terms.limit_type, terms.max, terms.threshold, ZERO, ZERO)
-                instance.limit_id, instance.made_limit = limit.limit_id, limit
-                instance.limit_properties = terms.properties
+            instance.limit_id = rules.limit_id(name, use_case_id)
+            if not self._store.has_limit(application, instance.limit_id):  # it outlived an instance that was deleted
+                instance.terms = rules.read_config(found.limit_config)
         return instance
 
-    def keep(self, instance: Instance, event: UsageEvent) -> None:
-        """Store what an event's instance still lacks, and merge the event's properties into it."""
-        key, changes = (instance.application, instance.name, instance.id), event.attribution.use_case_properties
-        if not instance.is_defined:
+    def keep(self, instance: Instance, changes: Mapping[str, str | None]) -> None:
+        """Store what an instance still lacks, and merge changes into its properties."""
+        key = (instance.application, instance.name, instance.id)
+        if instance.latest is None:
             self._store.add_definition(instance.application, instance.name, rules.AUTOMATIC, to_micros(self._now))
-            instance.is_defined = True
+            instance.latest = 1
         if not instance.is_stored:
-            if instance.made_limit is not None:
-                self._add_limit(instance, instance.made_limit)
+            if (limit := instance.new_limit) is not None:
+                self._add_limit(instance, limit)
             properties = merged(None, changes) if changes else None
             application, name, use_case_id = key
             self._store.add(
@@ -152,12 +155,12 @@ class Instances:
         elif changes:
             self._store.save_properties(*key, merged(self._store.properties(*key), changes) or "{}")
 
-    def _add_limit(self, instance: Instance, made: LimitRow) -> None:
-        name, properties = (
-            rules.limit_name(instance.name, instance.id),
-            json.dumps(dict(instance.limit_properties or {})),
-        )
-        self._store.add_limit(instance.application, made, name, properties, to_micros(self._now))
+    def _add_limit(self, instance: Instance, limit: LimitRow) -> None:
+        is_taken = partial(self._store.has_limit_name, instance.application)
+        name = rules.limit_name(instance.name, instance.id, is_taken)
+        properties = instance.terms.properties if instance.terms is not None else None
+        stored = json.dumps(dict(properties or {}))
+        self._store.add_limit(instance.application, limit, name, stored, to_micros(self._now))
 
 
 def merged(before: str | None, changes: Mapping[str, str | None]) -> str | None:

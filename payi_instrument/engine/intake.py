@@ -98,7 +98,7 @@ def described(error: ValidationError) -> str:
         place = ".".join(map(str, problem["loc"])) or "body"
         shown = "" if problem["type"] == "missing" else f"{problem['input']!r:.60} is refused: "
         problems.append(f"{place}: {shown}{problem['msg']}")
-    return "; ".join(problems)
+    return "; ".join(problems).encode("utf-8", "backslashreplace").decode()  # a place may hold half a character
 
 
 def _event(body: IngestRequest, attribution: Attribution, event_id: str | None) -> UsageEvent:

@@ -5,6 +5,8 @@ Rows are plain slots objects and tuples: they are made for every event, and both
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, Inexact
@@ -23,7 +25,10 @@ if TYPE_CHECKING:
 
 
 class LedgerBusyError(APIConnectionError):
-    """Say that somebody else is writing to the ledger, and that the store was told not to wait; nothing was stored."""
+    """Say that the ledger is being written to and not to be waited for: the store does not wait, or would for itself.
+
+    Nothing was stored.
+    """
 
 
 AHEAD = timedelta(minutes=5)
@@ -61,28 +66,55 @@ UNSTORABLE = "unstorable: the event held half a character or a number past 32 bi
 """Warning of an event that had to be changed before it could be stored."""
 
 
-def storable(event: UsageEvent) -> UsageEvent:
-    """Return an event without what no database takes: half characters become `?`, numbers past 32 bits are dropped."""
-    attribution = replace(event.attribution, **_storable(event.attribution))
-    warnings = (*event.warnings, UNSTORABLE)
-    return replace(event, **{**_storable(event), "attribution": attribution, "warnings": warnings})
+def storable(event: UsageEvent) -> tuple[UsageEvent, list[str]]:
+    """Return an event without what no database takes, and the names of the members that held it.
+
+    Half characters become `?`, numbers past 32 bits are dropped.
+    """
+    of_attribution, of_event = _storable(event.attribution), _storable(event)
+    names = [*of_attribution, *of_event]
+    attribution = replace(event.attribution, **of_attribution)
+    warnings = (*of_event.pop("warnings", event.warnings), UNSTORABLE)
+    return replace(event, **{**of_event, "attribution": attribution, "warnings": warnings}), names
 
 
 def _storable(part: UsageEvent | Attribution) -> dict[str, Any]:
+    """Return the members that have to change, as they can be stored."""
     changes: dict[str, Any] = {}
     for name in part.__slots__:
         value: object = getattr(part, name)
-        if isinstance(value, str):
-            changes[name] = _whole(value)
-        elif isinstance(value, tuple):
-            changes[name] = tuple(map(_whole, cast("tuple[str, ...]", value)))
-        elif isinstance(value, int) and abs(value) > MAX_COUNT:
-            changes[name] = None
+        changed = _whole(value)
+        if isinstance(value, int) and abs(value) > MAX_COUNT:
+            changed = None
+        if changed != value:
+            changes[name] = changed
     return changes
 
 
-def _whole(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()
+def _whole(value: object) -> object:
+    """Return a text, or whatever holds texts, without half characters."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, Mapping):
+        return {_whole(key): _whole(item) for key, item in cast("Mapping[str, object]", value).items()}
+    if isinstance(value, (list, tuple)):
+        items = map(_whole, cast("Sequence[object]", value))
+        return tuple(items) if isinstance(value, tuple) else list(items)
+    return value
+
+
+def is_whole(text: str) -> bool:
+    """Say whether a text holds no half of a character (a lone surrogate), which no JSON can carry."""
+    return not _HALF.search(text)
+
+
+_HALF = re.compile("[\ud800-\udfff]")
+_CONTROL = re.compile("[\0-\x1f\x7f-\x9f]")
+
+
+def is_name(text: str, most: int) -> bool:
+    """Say whether a text may be a name: 1 to `most` characters, no control characters, no outer blanks."""
+    return 1 <= len(text) <= most and text == text.strip() and not _CONTROL.search(text)
 
 
 STATES = ("ok", "exceeded", "overrun", "blocked", "blocked_external", "failed")
@@ -183,8 +215,12 @@ class InstanceStore(Protocol):
         """Return the names of the use cases that have an instance with this id, at most two."""
         ...
 
-    def find_limit_id(self, application: str, limit_name: str) -> str | None:
-        """Find the id of the limit with this name."""
+    def has_limit(self, application: str, limit_id: str) -> bool:
+        """Say whether there is a limit with this id."""
+        ...
+
+    def has_limit_name(self, application: str, limit_name: str) -> bool:
+        """Say whether there is a limit with this name."""
         ...
 
     def add_definition(self, application: str, name: str, description: str, now: int) -> None:

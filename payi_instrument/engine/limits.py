@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from payi_instrument.engine.ledger import plain_amount
+from payi_instrument.engine.ledger import is_whole, plain_amount
 from payi_instrument.engine.pricing import EXACT
 from payi_instrument.wire.codes import ContractError
 
@@ -82,7 +82,8 @@ class Terms:
 def check_name(name: str, code: str = _CREATE) -> str:
     """Return a limit name if it is 1 to 256 characters after trimming; raise `ContractError` with `code` otherwise."""
     if not len(name.strip()) >= 1 or len(name) > _MAX_NAME:
-        raise ContractError(code, f"limit_name: {name[:40]!r} has {len(name)} characters, expected 1 to {_MAX_NAME}")
+        message = f"limit_name: {name[:40]!r} has {len(name)} characters, expected 1 to {_MAX_NAME}, not only blanks"
+        raise ContractError(code, message)
     return name
 
 
@@ -100,7 +101,7 @@ def check_id(limit_id: str) -> str:
 def check_max(value: Decimal) -> Decimal:
     """Return a `max` in canonical form if it is finite, above 0 and exact in the ledger; raise `ContractError` otherwise."""
     if not value.is_finite() or value <= 0:
-        raise ContractError("invalid_max_limit", f"max: {value} is not an amount greater than 0")
+        raise ContractError("invalid_max_limit", f"max: {value!s:.40} is not an amount greater than 0")
     return _canonical("max", value, "invalid_max_limit")
 
 
@@ -109,16 +110,21 @@ def check_threshold(value: Decimal | None) -> Decimal:
     if value is None:
         return NO_THRESHOLD
     if not value.is_finite() or (value != NO_THRESHOLD and not _MIN_THRESHOLD <= value <= _MAX_THRESHOLD):
-        raise ContractError(_CREATE, f"threshold: {value} is not {_MIN_THRESHOLD} to {_MAX_THRESHOLD}, 1.0 or absent")
+        raise ContractError(
+            _CREATE, f"threshold: {value!s:.40} is not {_MIN_THRESHOLD} to {_MAX_THRESHOLD}, 1.0 or absent"
+        )
     return _canonical("threshold", value, _CREATE)
 
 
 def merge_properties(
     before: Mapping[str, str], changes: Mapping[str, str | None], code: str = "request_processing_error"
 ) -> dict[str, str]:
-    """Return properties with changes merged in, None removing a key; raise `ContractError` for a blank key."""
-    if any(not key.strip() for key in changes):
-        raise ContractError(code, "properties: a key is blank, expected non-empty keys")
+    """Return properties with changes merged in, None removing a key; raise `ContractError` for what can't be one."""
+    for key, value in changes.items():
+        if not key.strip():
+            raise ContractError(code, "properties: a key is blank, expected non-empty keys")
+        if not is_whole(key) or not is_whole(value or ""):
+            raise ContractError(code, f"properties: {key[:40]!r} holds half a character, expected whole ones")
     return {key: value for key, value in {**before, **changes}.items() if value is not None}
 
 
@@ -126,5 +132,6 @@ def _canonical(name: str, value: Decimal, code: str) -> Decimal:
     """Drop trailing zeros, and refuse what the ledger could not hold exactly."""
     plain = plain_amount(value, _MAX_WHOLE_DIGITS, _MAX_PLACES)
     if plain is None:
-        raise ContractError(code, f"{name}: {value} needs more than {_MAX_WHOLE_DIGITS} digits or {_MAX_PLACES} places")
+        message = f"{name}: {value!s:.40} needs more than {_MAX_WHOLE_DIGITS} digits or {_MAX_PLACES} places"
+        raise ContractError(code, message)
     return plain

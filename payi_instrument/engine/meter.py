@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from payi_instrument.engine import limits as rules
 from payi_instrument.engine.appraise import Appraiser, Booking, Draft, Options, is_late
 from payi_instrument.engine.instances import Instances
-from payi_instrument.engine.ledger import UNSTORABLE, EventRow, LimitRow, from_micros, storable
+from payi_instrument.engine.ledger import EventRow, LimitRow, from_micros, storable
 from payi_instrument.engine.pricing import EXACT, Cost
 from payi_instrument.engine.results import Booked
 from payi_instrument.errors import APIConnectionError
@@ -67,11 +67,13 @@ class Meter:
 
     def _refuse_or_repair(self, item: Ingest, error: Exception) -> Outcome:
         """Answer an event that can't be stored as it is; one of an instrumented call is repaired (decision 8)."""
-        if not isinstance(error, (UnicodeEncodeError, OverflowError)):
+        repaired, names = storable(item.event)
+        if not isinstance(error, (ValueError, OverflowError)) or not names:
             return ContractError("unexpected_error", f"{type(error).__name__}: {error}")
-        if not item.event.record_unpriced or UNSTORABLE in item.event.warnings:
-            return ContractError("request_processing_error", f"event: {error}")
-        return self.ingest([item._replace(event=storable(item.event))])[0]
+        if not item.event.record_unpriced:
+            message = f"{', '.join(names)}: half a character or a number past 32 bits is in it; send whole ones"
+            return ContractError("request_processing_error", message)
+        return self.ingest([item._replace(event=repaired)])[0]
 
     def _ingest(self, batch: list[Ingest]) -> list[Outcome]:
         now = datetime.now(UTC)
@@ -118,7 +120,7 @@ class Meter:
                 for application in sorted(named)
             }
         for draft in drafts:
-            if draft.instance is not None and (made := draft.instance.made_limit) is not None:
+            if draft.instance is not None and (made := draft.instance.new_limit) is not None:
                 limits[draft.application].setdefault(made.limit_id, made)
         return limits
 
@@ -140,7 +142,7 @@ class Meter:
                 return ContractError("unexpected_error", f"event {event.event_id!r}: neither new nor known")
             return Booked.known(known)
         if draft.instance is not None:
-            instances.keep(draft.instance, event)
+            instances.keep(draft.instance, event.attribution.use_case_properties)
         self._add(draft.application, booking)
         return booking.booked
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from payi_instrument.engine.ledger import from_micros, plain_amount
+from payi_instrument.engine.ledger import from_micros, is_name, plain_amount
 from payi_instrument.engine.pricing import ResourceVersion, UnitPrice
 from payi_instrument.wire.codes import ContractError
 
@@ -108,22 +108,23 @@ def _price(unit: str, side: str, value: Decimal | None) -> str:
     if value is None:
         return "0"
     if not value.is_finite() or value < 0:
-        raise ContractError(_INVALID, f"units.{unit}.{side}: {value} is not a price of 0 or more")
+        raise ContractError(_INVALID, f"units.{unit}.{side}: {value!s:.40} is not a price of 0 or more")
     plain = plain_amount(value, _MAX_PRICE_DIGITS, _MAX_PRICE_PLACES)
     if plain is None:
         raise ContractError(
             _INVALID,
-            f"units.{unit}.{side}: {value} needs more than {_MAX_PRICE_DIGITS} digits or {_MAX_PRICE_PLACES} places",
+            f"units.{unit}.{side}: {value!s:.40} needs more than {_MAX_PRICE_DIGITS} digits or {_MAX_PRICE_PLACES} places",
         )
     return f"{plain:f}"
 
 
 def check_custom_name(field: str, name: str) -> None:
     """Refuse a category or resource name that can't be one; raises `ContractError` naming the field."""
-    if not 1 <= len(name) <= _MAX_NAME or name != name.strip() or any(not char.isprintable() for char in name):
-        raise ContractError(
-            _INVALID, f"{field}: {name[:80]!r} is not 1 to {_MAX_NAME} printable characters without outer blanks"
+    if not is_name(name, _MAX_NAME):
+        message = (
+            f"{field}: {name[:80]!r} is not 1 to {_MAX_NAME} characters without control characters or outer blanks"
         )
+        raise ContractError(_INVALID, message)
 
 
 def check_writable(category: str, catalogue: Catalogue) -> None:

@@ -1,7 +1,8 @@
 """The ledger on SQLite: opening a file safely, and the ingest path on the driver.
 
-One connection and one lock per process; WAL lets other processes read meanwhile, `BEGIN IMMEDIATE` makes every writer wait
-its turn (design decisions 9 to 11). SQL lives in this file and in `store_core`.
+One connection and one lock for those who write and may wait; stores of their own for those who only read, and for those who
+never wait. WAL lets readers go on meanwhile, `BEGIN IMMEDIATE` makes every writer wait its turn (design decisions 9 to 11).
+SQL lives in this file and in `store_core`.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ import json
 import os
 import sqlite3
 import weakref
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from decimal import Decimal
 from functools import lru_cache
-from threading import RLock
+from threading import RLock, get_ident
 from typing import TYPE_CHECKING, Any
 
 from payi_instrument.engine.ledger import STATES, EventRow, LedgerBusyError, LimitRow, PeriodRow
@@ -22,7 +23,7 @@ from payi_instrument.engine.store_sqlite_use_cases import SqliteInstances
 from payi_instrument.errors import APIConnectionError, PayiError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Generator, Sequence
     from types import TracebackType
 
     from payi_instrument.engine.pricing import ResourceVersion
@@ -92,20 +93,18 @@ class SqliteStore:
         self._waits = waits
         self._closed = False
         self.lock = RLock()  # the collector may close a store in the thread that holds it for a fork
+        self._reach()
+        _stores.add(self)
+
+    def _reach(self) -> None:
+        """Connect, and see to it that a ledger is there; raises `PayiError`."""
         try:
             self._connection = self._connect()
-        except sqlite3.Error as error:
-            raise _no_ledger(path, str(error)) from error
-        try:
             self._open()
         except (sqlite3.Error, OSError) as error:
-            self._connection.close()
-            raise _no_ledger(path, str(error)) from error
-        except PayiError:
-            self._connection.close()
-            raise
+            raise _no_ledger(self._path, str(error)) from error
         self._execute = self._connection.execute
-        _stores.add(self)
+        self._file = _file_at(self._path)
 
     def _connect(self) -> sqlite3.Connection:
         timeout = _BUSY_TIMEOUT_S if self._waits else 0
@@ -119,14 +118,17 @@ class SqliteStore:
 
     def _open(self) -> None:
         """Make the schema, or bring it up to date, one process at a time (design decision 10)."""
-        if self._path is None:
-            _create(self._connection)
-        elif not _ready(self._connection, self._path):
-            from filelock import FileLock
+        with ExitStack() as failing:
+            failing.callback(self._connection.close)
+            if self._path is None:
+                _create(self._connection)
+            elif not _ready(self._connection, self._path):
+                from filelock import FileLock
 
-            with FileLock(f"{self._path}.lock"):
-                if not _ready(self._connection, self._path):
-                    self._migrate(self._path)
+                with FileLock(f"{self._path}.lock"):
+                    if not _ready(self._connection, self._path):
+                        self._migrate(self._path)
+            failing.pop_all()
 
     def _migrate(self, path: str) -> None:
         self._connection.execute("PRAGMA journal_mode = WAL")
@@ -141,12 +143,52 @@ class SqliteStore:
         """Return a store of the same ledger that never waits for a writer nor for the disk; None where that can't be."""
         if self._path is None:
             return self
-        return SqliteStore(self._path, waits=False) if self._synchronous == "normal" else None
+        return self._another(self._path, waits=False) if self._synchronous == "normal" else None
+
+    def reader(self) -> SqliteStore:
+        """Return a store of the same ledger to read from while this one writes; itself when the ledger is in memory."""
+        return self if self._path is None else self._another(self._path)
+
+    def _another(self, path: str, *, waits: bool = True) -> SqliteStore:
+        """Open the file once more, and let go of one that was deleted or replaced: all have to mean the same file."""
+        if self.lock.acquire(blocking=False):  # who holds it writes, and may be waiting
+            try:
+                if not self._closed and not self.in_transaction and self._file != _file_at(path):
+                    self.leave_file()
+                    self.return_to_file()
+            finally:
+                self.lock.release()
+        return SqliteStore(path, synchronous=self._synchronous, waits=waits)
+
+    def lock_to_write(self) -> RLock:
+        """Return `lock`, for those who wait; raises `LedgerBusyError` when the calling thread would wait for itself.
+
+        A signal's handler does that when it interrupts a transaction, whichever connection to the file that is on.
+        """
+        if (self._path or self, get_ident()) in _writing:
+            msg = "the ledger is in the middle of another operation of this thread; call it from another thread"
+            raise LedgerBusyError(msg)
+        return self.lock
+
+    @contextmanager
+    def writing(self) -> Generator[None]:
+        """Hold the lock while the block writes; raises `LedgerBusyError` as :meth:`lock_to_write` does."""
+        with self.lock_to_write():
+            writer = (self._path or self, get_ident())
+            try:
+                _writing.add(writer)
+                yield
+            finally:
+                _writing.discard(writer)
 
     @property
     def instances(self) -> SqliteInstances:
         """Return what knows of use cases."""
         return SqliteInstances(self._execute)
+
+    def instances_on(self, execute: Callable[[str, tuple[Any, ...]], Any]) -> SqliteInstances:
+        """Return what knows of use cases, on a transaction of the caller's."""
+        return SqliteInstances(execute)
 
     def transaction(self) -> _Transaction:
         """Hold SQLite's write lock until the block ends; the caller holds `lock`.
@@ -154,7 +196,7 @@ class SqliteStore:
         Raises `LedgerBusyError` when a store that does not wait finds another writer, `APIConnectionError` when SQLite
         fails; nothing is stored then.
         """
-        return _Transaction(self._connection, self._path)
+        return _Transaction(self._connection, self._path, (self._path or self, get_ident()))
 
     def lock_limits(self, application: str, limit_ids: Sequence[str]) -> dict[str, LimitRow]:
         """Read the limits that exist; the transaction has every lock there is."""
@@ -235,7 +277,10 @@ class SqliteStore:
     @property
     def in_transaction(self) -> bool:
         """Say whether a transaction is open on the connection."""
-        return self._connection.in_transaction
+        try:
+            return self._connection.in_transaction
+        except sqlite3.ProgrammingError:  # it is closed
+            return False
 
     def close(self) -> None:
         """Close the connection."""
@@ -253,43 +298,55 @@ class SqliteStore:
             self._connection.close()
 
     def return_to_file(self) -> None:
-        """Open the file again after the fork, in parent and child; the caller holds `lock`."""
+        """Open the file again, which may be another one by now; the caller holds `lock`.
+
+        Raises `PayiError` when that fails; the store is of no use then.
+        """
         if self._path is not None and not self._closed:
-            self._connection = self._connect()
-            self._execute = self._connection.execute
+            self._reach()
 
 
 class _Transaction:
     """One write transaction, as a class: a generator's context manager costs as much as a statement."""
 
-    __slots__ = ("_connection", "_path")
+    __slots__ = ("_connection", "_path", "_writer")
 
-    def __init__(self, connection: sqlite3.Connection, path: str | None) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: str | None, writer: _Writer) -> None:
         self._connection = connection
         self._path = path
+        self._writer = writer
 
     def __enter__(self) -> None:
         try:
+            _writing.add(self._writer)
             self._connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
+            _writing.discard(self._writer)
             raise _unusable(self._path, error) from error
         except BaseException:  # Ctrl-C while SQLite waited for its lock is raised once it has the lock
             self._roll_back()
+            _writing.discard(self._writer)
             raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
-            try:
-                self._connection.execute("COMMIT")
-            except sqlite3.Error as failure:
-                self._roll_back()
-                raise _unusable(self._path, failure) from failure
-            return
-        self._roll_back()
+        try:
+            if error is None:
+                self._commit()
+                return
+            self._roll_back()
+        finally:
+            _writing.discard(self._writer)
         if isinstance(error, sqlite3.Error):
             raise _unusable(self._path, error) from error
+
+    def _commit(self) -> None:
+        try:
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as failure:
+            self._roll_back()
+            raise _unusable(self._path, failure) from failure
 
     def _roll_back(self) -> None:
         with suppress(sqlite3.Error):  # what went wrong before is the news
@@ -304,6 +361,9 @@ def _unusable(path: str | None, error: sqlite3.Error) -> APIConnectionError:
 
 _stores: weakref.WeakSet[SqliteStore] = weakref.WeakSet()
 
+_Writer = tuple[object, int]
+"""A thread that writes to a ledger: the ledger's path, or the store of one in memory, and the thread's number."""
+_writing: set[_Writer] = set()
 
 _left: list[SqliteStore] = []
 """The stores that a fork going on found open."""
@@ -317,20 +377,19 @@ def _before_fork() -> None:
 
 
 def _after_fork_in_parent() -> None:
-    while _left:
-        store = _left.pop()
-        try:
-            store.return_to_file()
-        finally:
-            store.lock.release()
+    with ExitStack() as all_of_them:  # whatever becomes of the others
+        while _left:
+            store = _left.pop()
+            all_of_them.callback(store.lock.release)
+            all_of_them.callback(store.return_to_file)
 
 
 def _after_fork_in_child() -> None:
-    while _left:
-        store = _left.pop()
-        store.lock = RLock()  # the threads that wait for the old one are the parent's
-        with store.lock:
-            store.return_to_file()
+    with ExitStack() as all_of_them:
+        while _left:
+            store = _left.pop()
+            store.lock = RLock()  # the threads that wait for the old one are the parent's
+            all_of_them.callback(store.return_to_file)
 
 
 if hasattr(os, "register_at_fork"):
@@ -362,6 +421,17 @@ def _revision(connection: sqlite3.Connection, path: str) -> str | None:
     if row is None:
         raise _no_ledger(path, "it holds another program's tables; name a file of its own for the ledger")
     return str(row[0])
+
+
+def _file_at(path: str | None) -> tuple[int, int] | None:
+    """Return what tells the file at a path from one that takes its place, None when there is none."""
+    if path is None:
+        return None
+    try:
+        found = os.stat(path)  # noqa: PTH116  # the text is what SQLite opens
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino)
 
 
 def _no_ledger(path: str | None, problem: str) -> PayiError:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from payi_instrument.engine.ledger import Found, InstanceRow
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable
 
     from payi_instrument.engine.ledger import LimitRow
@@ -21,7 +20,8 @@ _FIND = (
     " AND instance.use_case_id = asked.id AND instance.use_case_name = asked.name"
 )
 _NAMES = "SELECT use_case_name FROM use_case_instances WHERE application = ? AND use_case_id = ? LIMIT 2"
-_LIMIT_ID = "SELECT limit_id FROM limits WHERE application = ? AND limit_name = ?"
+_HAS_LIMIT = "SELECT 1 FROM limits WHERE application = ? AND limit_id = ?"
+_HAS_LIMIT_NAME = "SELECT 1 FROM limits WHERE application = ? AND limit_name = ?"
 _ADD_DEFINITION = (
     "INSERT INTO use_case_definitions (application, name, description, version, created) VALUES (?, ?, ?, 1, ?)"
     " ON CONFLICT DO NOTHING"
@@ -43,7 +43,7 @@ _SAVE_PROPERTIES = f"UPDATE use_case_instances SET properties = ? {_WHERE}"  # n
 class SqliteInstances:
     """Definitions and instances inside a transaction of the store."""
 
-    def __init__(self, execute: Callable[[str, tuple[Any, ...]], sqlite3.Cursor]) -> None:
+    def __init__(self, execute: Callable[[str, tuple[Any, ...]], Any]) -> None:
         """Take how to run a statement on the store's connection."""
         self._execute = execute
 
@@ -55,10 +55,13 @@ class SqliteInstances:
         """Return the names of the use cases that have an instance with this id, at most two."""
         return [name for (name,) in self._execute(_NAMES, (application, use_case_id))]
 
-    def find_limit_id(self, application: str, limit_name: str) -> str | None:
-        """Find the id of the limit with this name."""
-        row = self._execute(_LIMIT_ID, (application, limit_name)).fetchone()
-        return None if row is None else str(row[0])
+    def has_limit(self, application: str, limit_id: str) -> bool:
+        """Say whether there is a limit with this id."""
+        return self._execute(_HAS_LIMIT, (application, limit_id)).fetchone() is not None
+
+    def has_limit_name(self, application: str, limit_name: str) -> bool:
+        """Say whether there is a limit with this name."""
+        return self._execute(_HAS_LIMIT_NAME, (application, limit_name)).fetchone() is not None
 
     def add_definition(self, application: str, name: str, description: str, now: int) -> None:
         """Store a definition at version 1, unless there is one."""

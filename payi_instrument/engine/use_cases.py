@@ -10,18 +10,23 @@ import math
 import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid5
 
+from payi_instrument.engine.ledger import is_name
 from payi_instrument.engine.limits import Terms
+from payi_instrument.ids import new_id
 from payi_instrument.wire.codes import ContractError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _MAX_ID = 256
 _MAX_KPI_NAME = 128
 _MAX_DESCRIPTION = 2048
 _MAX_LIMIT_NAME = 256
+_LIMITS_OF_INSTANCES = UUID("6c0b0f52-54f3-5d0e-8a1b-9f5a3f1c7e24")
+"""Namespace of automatic limits' ids. Changing it parts every deleted instance from its limit."""
 _MAX_PERCENTAGE = 100
 _HUGE = 1e300
 """Beyond every score; the largest float is a little more."""
@@ -84,15 +89,30 @@ def read_config(text: str) -> Terms:
     return Terms(Decimal(stored["max"]), stored["limit_type"], Decimal(stored["threshold"]), stored["properties"])
 
 
-def limit_name(use_case_name: str, use_case_id: str) -> str:
-    """Return the name of an instance's automatic limit."""
-    return f"{use_case_name}-{use_case_id}"[:_MAX_LIMIT_NAME]
+def limit_id(use_case_name: str, use_case_id: str) -> str:
+    """Return the id of an instance's automatic limit, the same whenever the instance is made."""
+    return str(uuid5(_LIMITS_OF_INSTANCES, f"{use_case_name}/{use_case_id}"))  # no name of a use case has a slash
+
+
+def limit_name(use_case_name: str, use_case_id: str, is_taken: Callable[[str], bool]) -> str:
+    """Return a free name for an instance's automatic limit: `<use_case_name>-<use_case_id>`, or one that ends in an id.
+
+    Another limit may have the plain name: a user's own, or that of `a-b` and `c` where this one is of `a` and `b-c`.
+    """
+    plain = name = f"{use_case_name}-{use_case_id}"
+    ending = limit_id(use_case_name, use_case_id)
+    while len(name) > _MAX_LIMIT_NAME or is_taken(name):
+        name = f"{plain[: _MAX_LIMIT_NAME - len(ending) - 1]}-{ending}"
+        ending = new_id()
+    return name
 
 
 def check_kpi_name(name: str) -> str:
     """Return a KPI name if it is one; raise `ContractError` otherwise."""
-    if not 1 <= len(name) <= _MAX_KPI_NAME or not name.isprintable() or name != name.strip():
-        message = f"name: {name[:40]!r} is not 1 to {_MAX_KPI_NAME} printable characters without outer blanks"
+    if not is_name(name, _MAX_KPI_NAME):
+        message = (
+            f"name: {name[:40]!r} is not 1 to {_MAX_KPI_NAME} characters without control characters or outer blanks"
+        )
         raise ContractError(_INVALID, message)
     return name
 

@@ -125,6 +125,6 @@ class BulkIngestResponse(Model):
 
 
 def unknown_members(body: IngestRequest) -> list[str]:
-    """List the members of an ingest body that the contract does not know."""
+    """List the members of an ingest body that the contract does not know, half characters in them spelled out."""
     extra: dict[str, Any] = body.model_extra or {}
-    return sorted(extra)
+    return sorted(name.encode("utf-8", "backslashreplace").decode() for name in extra)

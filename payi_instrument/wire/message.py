@@ -60,9 +60,16 @@ class Request(Generic[T]):
     timeout: float | None = None
 
     def url_path(self) -> str:
-        """Return the path with every parameter percent-encoded as one segment."""
-        values = {name: quote(value, safe="") for name, value in self.path.items()}
-        return self.operation.path.format(**values)
+        """Return the path with every parameter percent-encoded as one segment; raises `ValueError` naming a bad one."""
+        return self.operation.path.format(**{name: _segment(name, value) for name, value in self.path.items()})
+
+
+def _segment(name: str, value: str) -> str:
+    try:
+        return quote(value, safe="")
+    except UnicodeEncodeError:
+        msg = f"{name}: {value!r} holds half a character, which no URL can carry"
+        raise ValueError(msg) from None
 
 
 @dataclass(slots=True)

@@ -1,19 +1,26 @@
-"""The base of every model on the wire, and exact money.
+"""The base of every model on the wire, exact money, and JSON text that keeps its digits.
 
 Source: client.md section 4, wire-api section 1.1, decision 3.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from math import isfinite
+from typing import TYPE_CHECKING, Annotated, Any, Self, cast
+from uuid import uuid4
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import core_schema
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pydantic import GetCoreSchemaHandler
 
 
@@ -41,8 +48,8 @@ class Model(BaseModel):
         return self.model_dump(mode="json", exclude_unset=True)
 
     def to_json(self) -> str:
-        """Return the members that were sent, as JSON text."""
-        return self.model_dump_json(exclude_unset=True)
+        """Return the members that were sent, as JSON text; amounts have all their digits."""
+        return answer_text(self.model_dump(exclude_unset=True))
 
 
 @cache
@@ -116,6 +123,76 @@ def exact(amount: Money | None) -> Decimal | None:
     return None if amount is None else amount.exact
 
 
+_DECIMAL = f"decimal {uuid4()} "
+"""Marks the decimals of a value until they are written; nobody else's text begins so."""
+
+
+def json_text(value: object) -> str:
+    """Write what a request carries as JSON: times in ISO 8601, decimals as numbers with all their digits.
+
+    Raises `ValueError` naming a number that is not finite, `TypeError` for what JSON can't carry.
+    """
+    try:
+        return _numbered(json.dumps(_with(value, _exact), default=_plain, allow_nan=False))
+    except ValueError:
+        where = _endless(value, "body")
+        if where is None:
+            raise
+        msg = f"{where}, which JSON can't carry; give a finite number"
+        raise ValueError(msg) from None
+
+
+def answer_text(value: object) -> str:
+    """Write what an answer carries as JSON: as :func:`json_text` does, times with `Z`, what is not finite as null."""
+    return _numbered(json.dumps(_with(value, _shown), default=_plain, separators=(",", ":"), ensure_ascii=False))
+
+
+def _numbered(text: str) -> str:
+    return re.sub(f'"{_DECIMAL}([^"]*)"', r"\1", text) if _DECIMAL in text else text
+
+
+def _with(value: object, leaf: Callable[[object], object]) -> object:
+    if isinstance(value, Mapping):
+        return {name: _with(member, leaf) for name, member in cast("Mapping[str, object]", value).items()}
+    if isinstance(value, (list, tuple)):
+        return [_with(item, leaf) for item in cast("list[object]", value)]
+    return leaf(value)
+
+
+def _exact(value: object) -> object:
+    """Return an amount as a decimal: JSON's writer would take it for a float."""
+    return value.exact if isinstance(value, Money) else value
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return None if isinstance(value, (float, Decimal)) and not isfinite(value) else _exact(value)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        if not value.is_finite():
+            raise ValueError
+        return f"{_DECIMAL}{value}"
+    msg = f"{value!r} is a {type(value).__name__}, which JSON can't carry"
+    raise TypeError(msg)
+
+
+def _endless(value: object, where: str) -> str | None:
+    """Name the first number that is not finite, and where it stands."""
+    if isinstance(value, Mapping):
+        inside = [(member, f"{where}.{name}") for name, member in cast("Mapping[str, object]", value).items()]
+    elif isinstance(value, (list, tuple)):
+        inside = [(item, f"{where}[{index}]") for index, item in enumerate(cast("list[object]", value))]
+    else:
+        number = isinstance(value, (float, Decimal)) and not (Decimal(value).is_finite())
+        return f"{where} is {value!r}" if number else None
+    return next((found for found in (_endless(member, place) for member, place in inside) if found), None)
+
+
 def _in_utc(value: datetime) -> datetime:
     if value.tzinfo is None:
         return value.replace(tzinfo=UTC)
@@ -126,5 +203,14 @@ def _in_utc(value: datetime) -> datetime:
         raise ValueError(msg) from None
 
 
-Timestamp = Annotated[datetime, AfterValidator(_in_utc)]
-"""A date and time with an offset; a naive one is read as UTC (wire-api section 1.1)."""
+def _no_number(value: object) -> object:
+    """Refuse a number and its text: pydantic would count seconds from 1970."""
+    if isinstance(value, (int, float, Decimal, bytes)) or (isinstance(value, str) and not _YEAR.match(value)):
+        msg = "expected a date and time in ISO 8601, such as 2024-01-31T12:00:00Z"
+        raise ValueError(msg)
+    return value
+
+
+_YEAR = re.compile(r"\d{4}-")
+Timestamp = Annotated[datetime, BeforeValidator(_no_number), AfterValidator(_in_utc)]
+"""A date and time in ISO 8601 with an offset; a naive one is read as UTC (wire-api section 1.1)."""

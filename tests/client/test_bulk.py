@@ -9,7 +9,9 @@ import pytest
 from calling import Caller
 from loopback_meter import Answer, LoopbackMeter
 
-from payi_instrument import APIConnectionError, BadRequestError, InternalServerError
+from payi_instrument import APIConnectionError, BadRequestError, InternalServerError, Payi
+from payi_instrument.wire.message import Request
+from payi_instrument.wire.operations import INGEST_BULK
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -193,3 +195,10 @@ def test_a_meter_that_fails_ends_a_replay(caller: Caller, server: LoopbackMeter,
         with pytest.raises(error):
             caller("ingest.replay_file", path)
     assert caller("ingest.replay_file", path).ingest_count == 1
+
+
+@pytest.mark.parametrize("results", ["maybe", ["true", "false"]])
+def test_a_transport_refuses_a_query_that_is_neither_true_nor_false(results: object) -> None:
+    with Payi(base_url="sqlite://") as client:
+        reply = client.transport.send(Request(INGEST_BULK, query={"results": results}, body=[]))
+    assert reply.status == 400

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payi_instrument.client.encoding import encoded_headers, event_request, state_of
+from payi_instrument.client.encoding import encoded_headers, event_request, laid_over, state_of
 from payi_instrument.engine.intake import single
 from payi_instrument.event import Attribution, UsageEvent
 from payi_instrument.wire.headers import ENCODING
@@ -115,6 +115,34 @@ def test_what_is_not_plain_marks_the_whole_request() -> None:
 )
 def test_what_http_would_drop_or_refuse_is_encoded(text: str, sent: str) -> None:
     assert encoded_headers([], {"X": text}) == {"X": sent, ENCODING: "percent"}
+
+
+def test_headers_of_several_layers_are_encoded_as_one() -> None:
+    marked = {"xproxy-encoding": "percent", "xProxy-Account-Name": "50%25", "xProxy-Limit-IDs": "x%2Cy, z"}
+    assert laid_over({"xProxy-User-ID": "ä"}, {"xProxy-UseCase-Step": "50%", "X-Own": "50%"}) == {
+        "X-Own": "50%",
+        "xProxy-User-ID": "%C3%A4",
+        "xProxy-UseCase-Step": "50%25",
+        ENCODING: "percent",
+    }
+    assert laid_over(marked, {"xProxy-Limit-IDs": "a, b"}) == {"xProxy-Account-Name": "50%", "xProxy-Limit-IDs": "a,b"}
+    assert laid_over({"XPROXY-USER-ID": "ä", "xProxy-api-key": "50%"}, {"xProxy-User-ID": None}) == {
+        "xProxy-api-key": "50%"
+    }
+    assert laid_over(
+        {"xProxy-Limit-IDs": "a", "xProxy-User-ID": "u"}, {"xProxy-Limit-IDs": "", "xProxy-User-ID": ""}
+    ) == {
+        "xProxy-Limit-IDs": "",
+        "xProxy-User-ID": "",
+    }
+    once = laid_over(marked, {"xProxy-User-ID": "ü"})
+    assert laid_over(once) == once == laid_over({}, once, {})
+
+
+def test_a_hint_that_no_url_can_carry_never_costs_an_event() -> None:
+    event = UsageEvent("e", "c", None, {}, Attribution(), provider_response_id="p\ud800")
+
+    assert event_request(event).query == {"id": "p "}
 
 
 def test_a_retrieved_limit_stands_as_a_result_says(client: Payi, use: Use) -> None:

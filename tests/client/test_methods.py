@@ -40,6 +40,13 @@ METHODS: list[tuple[str, dict[str, Any], str, dict[str, list[str]], Any]] = [
         {**PAGED, "limit_name": ["n"]},
         None,
     ),
+    (
+        "limits.list",
+        {"properties": {"team": "x", "stage": "a:b"}},
+        f"GET {ROOT}/limits",
+        {"property": ["team:x", "stage:a:b"]},
+        None,
+    ),
     ("limits.reset", {"limit_id": "a"}, f"POST {ROOT}/limits/a/reset", {}, None),
     ("limits.history", {"limit_id": "a", **PAGING}, f"GET {ROOT}/limits/a/history", PAGED, None),
     ("limits.properties.update", {"limit_id": "a", **PROPERTIES}, f"PUT {ROOT}/limits/a/properties", {}, PROPERTIES),
@@ -354,6 +361,24 @@ def test_a_limits_year(caller: Caller, url: str) -> None:
     closed = caller("limits.reset", "a")
     assert (closed.limit_history.limit_id, closed.limit_history.totals.requests.total) == ("a", 0)
     assert [period.limit_id for period in caller.items(caller("limits.history", "a"))] == ["a"]
+
+
+def test_limits_are_found_by_their_properties(caller: Caller, url: str) -> None:
+    caller.open(url)
+    for name, properties in (("a", {"team": "x", "stage": "a:b"}), ("b", {"team": "x"}), ("c", {"team": "y"})):
+        caller("limits.create", limit_name=name, limit_id=name, max=1, properties=properties)
+    for wanted, found in (({"team": "x"}, "ab"), ({"team": "x", "stage": "a:b"}, "a"), ({}, "abc"), ({"n": ""}, "")):
+        listed = caller.items(caller("limits.list", properties=wanted, limit=1, sort_ascending=True))
+        assert [limit.limit_id for limit in listed] == list(found)
+    with pytest.raises(ValueError, match="properties: the key 'a:b' holds a colon"):
+        caller("limits.list", properties={"a:b": "c"})
+
+
+def test_the_name_of_a_use_case_is_given_as_the_official_client_takes_it(caller: Caller, url: str) -> None:
+    caller.open(url)
+    caller("use_cases.definitions.create", name="u", description="d")
+    for name in ("retrieve", "update", "delete"):
+        assert caller(f"use_cases.definitions.{name}", use_case_name="u").name == "u"
 
 
 def test_a_use_cases_year(caller: Caller, url: str) -> None:

@@ -61,6 +61,54 @@ def test_defaults_reach_an_embedded_meter_too(caller: Caller) -> None:
         caller("limits.list")
 
 
+USER, ACCOUNT, MARKED = "xProxy-User-ID", "xProxy-Account-Name", {"xProxy-Encoding": "percent"}
+OWN_WORDS: list[tuple[dict[str, str], dict[str, str], tuple[str, str | None]]] = [
+    ({USER: "50%25"}, {"xProxy-UseCase-Step": "ä"}, ("50%25", None)),
+    ({USER: "ä", ACCOUNT: "50%25"}, {}, ("ä", "50%25")),
+    ({USER: "a%20b"}, {ACCOUNT: " ü"}, ("a%20b", " ü")),
+    ({USER: "ä"}, {USER: "u"}, ("u", None)),
+    ({USER: "%C3%A4", **MARKED}, {ACCOUNT: "50%25"}, ("ä", "50%25")),
+    ({}, {USER: "%C3%A4", **MARKED}, ("ä", None)),
+    ({"xProxy-Limit-IDs": "a, b"}, {USER: "ä"}, ("ä", None)),
+]
+
+
+@pytest.mark.parametrize(("of_client", "of_call", "meant"), OWN_WORDS)
+def test_headers_mean_the_same_whoever_gives_them(
+    caller: Caller,
+    server: LoopbackMeter,
+    *,
+    of_client: dict[str, str],
+    of_call: dict[str, str],
+    meant: tuple[str, str | None],
+) -> None:
+    results = []
+    for where in (server.url, EMBEDDED):
+        caller.open(where, default_headers=of_client)
+        caller("limits.create", limit_name="n", limit_id="b", max=1)
+        given = {"use_case_name": "chat", "use_case_id": "ö 1%"}
+        result = caller("ingest.units", category="c", units={}, extra_headers=of_call, **given).xproxy_result
+        assert result.use_case_id == "ö 1%"
+        results.append(result.to_dict() | {"request_id": None})
+    assert results[0] == results[1]
+    assert (results[0]["user_id"], results[0].get("account_name")) == meant
+    assert caller.client.default_headers == of_client
+
+
+def test_a_query_is_spelled_the_same_whoever_gives_it(caller: Caller, server: LoopbackMeter) -> None:
+    server.always = Answer(200)
+    caller.open(server.url, default_query={"of": [1, True]})
+    query = {"a": [1, "b", True, None], "b": (False,), "property": ["k:v", "l:w"], "c": True}
+    caller("limits.with_raw_response.list", extra_query=query)
+    assert server.last.query == {
+        "of": ["1,true"],
+        "a": ["1,b,true"],
+        "b": ["false"],
+        "property": ["k:v", "l:w"],
+        "c": ["true"],
+    }
+
+
 def test_e16_a_copy_has_new_options_on_the_same_connections(caller: Caller, url: str) -> None:
     first = caller.open(url, max_retries=5, timeout=9, default_headers={"A": "1"}, default_query={"a": 1})
     second = first.with_options(max_retries=0, timeout=1, default_headers={"B": "2"}, set_default_query={"b": 2})

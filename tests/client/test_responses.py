@@ -9,7 +9,7 @@ import pytest
 from calling import Caller
 from loopback_meter import Answer, LoopbackMeter
 
-from payi_instrument import NotFoundError
+from payi_instrument import APIStatusError, NotFoundError
 from payi_instrument.types import APIResponse, AsyncAPIResponse, LimitResponse, SyncCursorPage
 
 EMBEDDED = "sqlite://"
@@ -191,9 +191,12 @@ def test_a_path_without_a_method_of_its_own(caller: Caller, url: str) -> None:
     put = caller("put", "/api/v1/limits/a%20b", cast_to=LimitResponse, body={"limit_name": "m"}, options=changed)
     assert (put.limit.limit_name, put.limit.max) == ("m", 3)
     caller("delete", "/api/v1/limits/a%20b", cast_to=object)
-    for method, path in (("patch", "/api/v1/limits/x"), ("get", "/api/v1/nothing/{here}"), ("get", "/api/v1/limits/x")):
+    for path in ("/api/v1/nothing/{here}", "/api/v1/limits/x", "/api/v1/limits/", "/"):
         with pytest.raises(NotFoundError):
-            caller(method, path, cast_to=object)
+            caller("get", path, cast_to=object)
+    with pytest.raises(APIStatusError) as caught:
+        caller("patch", "/api/v1/limits/x", cast_to=object)
+    assert caught.value.status_code == 405
 
 
 def test_a_path_leads_to_the_meter_only(caller: Caller, server: LoopbackMeter) -> None:

@@ -155,8 +155,9 @@ def test_e14_a_timeout_is_retried_too(caller: Caller, server: LoopbackMeter) -> 
     assert len(server.asked) == 2
 
 
-def test_an_address_that_can_not_be_is_not_retried(caller: Caller) -> None:
-    caller.open("ftp://meter.example.com")
+def test_an_address_that_can_not_be_is_not_retried(caller: Caller, server: LoopbackMeter) -> None:
+    server.instead.append(Answer(307, {"location": "ftp://meter.example.com"}))
+    caller.open(server.url)
     with pytest.raises(errors.APIConnectionError, match="ftp") as caught:
         caller("limits.list")
 

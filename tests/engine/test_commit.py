@@ -19,7 +19,7 @@ from payi_instrument.engine.store_sqlite import SqliteStore
 from payi_instrument.errors import APIConnectionError
 from payi_instrument.event import Attribution, UsageEvent
 from payi_instrument.wire.message import Request
-from payi_instrument.wire.operations import LIST_LIMITS
+from payi_instrument.wire.operations import DELETE_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -202,14 +202,15 @@ def test_a_locked_ledger_is_an_error_and_the_retry_counts_once(ledger: Ledger) -
 
 def test_a_locked_ledger_is_an_error_of_the_management_operations_too(ledger: Ledger) -> None:
     ledger.pragma("busy_timeout = 20")
+    delete = Request(DELETE_LIMIT, path={"limit_id": "a"})
     with closing(sqlite3.connect(ledger.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(APIConnectionError, match="locked") as caught:
-            ledger.engine.answer(Request(LIST_LIMITS), "default")
+            ledger.engine.answer(delete, "default")
         other.execute("ROLLBACK")
 
     assert isinstance(caught.value.__cause__, sqlite3.OperationalError)
-    assert ledger.engine.answer(Request(LIST_LIMITS), "default").status == 200
+    assert ledger.engine.answer(delete, "default").status == 200
 
 
 def test_a_closed_store_is_an_error(ledger: Ledger) -> None:

@@ -29,6 +29,11 @@ CREATED = {
     "limit_type": st.sampled_from(["allow", "block"]),
     "threshold": THRESHOLDS,
 }
+ACCEPTED = {
+    "max": AMOUNTS.filter(bool),
+    "limit_type": CREATED["limit_type"],
+    "threshold": THRESHOLDS.filter(lambda threshold: threshold != Decimal("0.5")),
+}
 EARLIEST, LATEST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 SECONDS = st.integers(0, 240)
 """When something happens, after the machine's start: no event may be more than five minutes ahead."""
@@ -39,6 +44,7 @@ EVENTS = {
     "status": st.sampled_from([None, 200, 299, 500]),
     "event_id": st.none() | st.sampled_from(["e1", "e2"]),
 }
+UPSERTED = {**EVENTS, "event_id": st.none(), "provider_response_id": st.sampled_from(["r1", "r2"])}
 
 
 @dataclass
@@ -90,6 +96,11 @@ class Modelled:
         self.events.append(Booked(moment, cost, state))
         return state
 
+    def replace(self, event: Booked, cost: Decimal, *, failed: bool) -> str:
+        """Let an event that was counted cost something else; it stays in its period, in the state that it now has."""
+        self.events.remove(event)
+        return self.book(event.moment, cost, failed=failed)
+
 
 def totals(events: list[Booked]) -> tuple[Decimal, dict[str, int]]:
     """Return spend and counters of events, as the wire shows them."""
@@ -110,15 +121,18 @@ def code_of(call: Any, **arguments: Any) -> str | None:
 class LimitsMachine(RuleBasedStateMachine):
     """Do what any application may do, and compare."""
 
-    @initialize()
-    def open(self) -> None:
+    @initialize(first=st.fixed_dictionaries(ACCEPTED), second=st.fixed_dictionaries(ACCEPTED))
+    def open(self, first: dict[str, Any], second: dict[str, Any]) -> None:
         self.client = Payi(base_url="sqlite://")
         self.client.categories.resources.create(
             "model", category="demo", units={"text": {"input_price": 0.01}}, start_timestamp="2024-01-01T00:00:00Z"
         )
         self.limits: dict[str, Modelled] = {}
         self.known: dict[str, dict[str, str]] = {}
+        self.responses: dict[str, dict[str, tuple[Modelled, Booked]]] = {}
         self.start = datetime.now(UTC)
+        self.create({"limit_name": "one", "limit_id": "a", **first})
+        self.create({"limit_name": "two", "limit_id": "b", **second})
 
     def teardown(self) -> None:
         if hasattr(self, "client"):
@@ -214,6 +228,29 @@ class LimitsMachine(RuleBasedStateMachine):
 
         assert [{key: at.state for key, at in result.limits.items()} for result in results if result] == expected
 
+    @rule(events=st.lists(st.fixed_dictionaries(UPSERTED), min_size=1, max_size=4))
+    def upsert(self, events: list[dict[str, Any]]) -> None:
+        expected = [self._replaced(event) for event in events]
+        bodies = [{**self._body(event), "provider_response_id": event["provider_response_id"]} for event in events]
+        results = self.client.ingest.bulk_upsert(events=bodies, extra_query={"results": True}).results or []
+
+        assert [{key: at.state for key, at in result.limits.items()} for result in results if result] == expected
+
+    def _replaced(self, event: dict[str, Any]) -> dict[str, str]:
+        """Return the states that an upserted event answers: those of its response's first limits, as far as they live."""
+        response = event["provider_response_id"]
+        if response not in self.responses:
+            states = self._booked(event)
+        else:
+            counted = self.responses[response].items()
+            states = {
+                key: limit.replace(before, event["count"] * CENT, failed=event["status"] in {299, 500})
+                for key, (limit, before) in counted
+                if self.limits.get(key) is limit
+            }
+        self.responses[response] = {key: (self.limits[key], self.limits[key].events[-1]) for key in states}
+        return states
+
     def _booked(self, event: dict[str, Any]) -> dict[str, str]:
         """Return the states that an event answers, as it was booked first when its id is known."""
         if event["event_id"] in self.known:
@@ -257,6 +294,17 @@ class LimitsMachine(RuleBasedStateMachine):
             assert [period.limit_reset_timestamp for period in history] == limit.resets
             periods = [totals(limit.period(number)) for number in range(len(limit.resets))]
             assert [self._shown(period.totals) for period in history] == periods
+
+    @invariant()
+    def nothing_is_negative(self) -> None:
+        if not hasattr(self, "client"):
+            return
+        stored = list(self.client.limits.list())
+        periods = [period for limit in stored for period in self.client.limits.history(limit.limit_id)]
+        for shown in [*stored, *periods]:
+            cost = shown.totals.cost
+            assert min(cost.input.base_exact, cost.output.base_exact, cost.total.base_exact) >= 0
+            assert min(shown.totals.requests.model_dump().values()) >= 0
 
 
 LimitsMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)

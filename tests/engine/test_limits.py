@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from payi_instrument.errors import NotFoundError
+from payi_instrument.errors import BadRequestError, NotFoundError
 from payi_instrument.wire.message import Request
 from payi_instrument.wire.operations import CREATE_LIMIT
 
@@ -187,9 +187,30 @@ def test_a_name_is_1_to_256_characters(client: Payi, refused: Refused, name: str
         client.limits.update("m", limit_name=name)
 
 
-def test_half_a_character_in_a_name_is_refused(client: Payi, refused: Refused) -> None:
+def test_half_a_character_is_refused(client: Payi, refused: Refused) -> None:
     with refused("request_processing_error"):
         client.limits.create(limit_name="\ud800", max=1)
+    for properties in ({"\ud800": "x"}, {"a": "\udc00"}):
+        with refused("create_limit_validation_failed"):
+            client.limits.create(limit_name="a", max=1, properties=properties)
+    assert client.limits.list().items == []
+
+
+def test_a_refusal_shows_no_more_of_a_value_than_is_read(client: Payi) -> None:
+    for refused in (
+        {"max": Decimal("1" * 5000)},
+        {"max": Decimal("-1" + "0" * 5000)},
+        {"max": 1, "threshold": Decimal("2" * 5000)},
+        {"limit_name": " " * 5000, "max": 1},
+    ):
+        with pytest.raises(BadRequestError) as caught:
+            client.limits.create(**{"limit_name": "a", **refused})  # type: ignore[arg-type]
+        assert len(str(caught.value)) < 500
+
+
+def test_a_blank_name_is_told_what_a_name_is(client: Payi) -> None:
+    with pytest.raises(BadRequestError, match="not only blanks"):
+        client.limits.create(limit_name="  ", max=1)
 
 
 def test_l14_and_l15_the_name_filter_is_exact(client: Payi) -> None:

@@ -343,5 +343,23 @@ def test_an_event_that_no_database_takes_harms_no_other(client: Payi) -> None:
     assert outcomes(good, replace(half, units=wrong, record_unpriced=True), good) == [None, broken, None]
     assert counts(client, "a") == {"ok": 8, "total": 8}
 
+    for part in (
+        {"units": {"te\ud800t": (1, 0)}},
+        {"properties": {"\ud800": "x"}},
+        {"properties": {"a": "\ud800"}},
+        {"provider_request_headers": {"\ud800": "x"}},
+        {"provider_response_json": ["fine", "\udfff"]},
+        {"function_calls": [("f", "\ud800")]},
+        {"attribution": Attribution(limit_ids=("a",), use_case_name="u", use_case_properties={"\ud800": "x"})},
+    ):
+        [name] = part
+        [refused] = client.transport.ingest([replace(good, **part)])  # type: ignore[arg-type]
+        assert (refused.code, name.partition("_")[0] in str(refused.error)) == (bad, name != "attribution")
+        [result] = client.transport.ingest([replace(good, record_unpriced=True, **part)])  # type: ignore[arg-type]
+        assert result.warnings
+        assert any(warning.startswith("unstorable: ") for warning in result.warnings)
+        assert result.to_json()
+    assert counts(client, "a") == {"ok": 15, "total": 15}
+
     [repaired] = client.transport.ingest([replace(half, record_unpriced=True)])
     assert (repaired.code, repaired.user_id, repaired.limits["a"].state) == (None, "u?", "ok")

@@ -187,41 +187,77 @@ def test_the_first_use_of_a_process_may_be_by_many_threads() -> None:
 
 
 ALARMED = """
-import signal, sys
-from payi_instrument import APIConnectionError, Payi
+import asyncio, signal, sys, time
+from payi_instrument import APIConnectionError, AsyncPayi, Payi
+from payi_instrument.event import Attribution, UsageEvent
 
-client = Payi(base_url="sqlite:///" + sys.argv[1])
+url, kind, handled = "sqlite:///" + sys.argv[1], *sys.argv[2:]
+client, other = Payi(base_url=url), Payi(base_url=url + "?unpriced_events=record")
 client.limits.create(limit_name="a", limit_id="a", max=1)
-refused = 0
+client.limits.create(limit_name="b", limit_id="b", max=1)
+event = {"category": "c", "units": {}, "limit_ids": ["a"]}
+acknowledged = in_handler = refused = 0
+longest = 0.0
+
+def ingest(to):
+    return to.ingest.units(**event).xproxy_result.request_id is not None
+
+ACTS = {
+    "ingest": lambda: ingest(client),
+    "ingest into another engine": lambda: ingest(other),
+    "update": lambda: client.limits.update("b", max=2) is None,
+    "retrieve": lambda: client.limits.retrieve("a") is None,
+}
 
 def on_alarm(number, frame):
-    global refused
+    global in_handler, refused, longest
+    began = time.perf_counter()
     try:
-        client.limits.retrieve("a")
-    except APIConnectionError:
-        refused += 1
+        in_handler += ACTS[handled]()
+    except APIConnectionError as error:
+        refused += "this thread" in str(error)
+    longest = max(longest, time.perf_counter() - began)
+    signal.setitimer(signal.ITIMER_REAL, 0.001)
+
+def is_done():
+    return acknowledged >= 2000 and (refused >= 5 or handled == "retrieve")
+
+async def on_a_loop():
+    global acknowledged
+    who = Attribution(limit_ids=("a",))
+    async with AsyncPayi(base_url=url) as asynchronous:
+        while not is_done():
+            events = [UsageEvent(None, "c", None, {}, who, record_unpriced=True) for _ in range(16)]
+            acknowledged += len(await asynchronous.transport.aingest(events))
+
+def in_a_thread():
+    global acknowledged
+    while not is_done():
+        acknowledged += client.ingest.bulk(events=[event] * 200).ingest_count
 
 signal.signal(signal.SIGALRM, on_alarm)
-signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
-acknowledged = 0
-event = {"category": "c", "units": {}, "limit_ids": ["a"]}
-while refused < 5 or acknowledged < 2000:
-    acknowledged += client.ingest.bulk(events=[event] * 200).ingest_count
+signal.setitimer(signal.ITIMER_REAL, 0.001)
+asyncio.run(on_a_loop()) if kind == "loop" else in_a_thread()
 signal.setitimer(signal.ITIMER_REAL, 0)
-print(acknowledged, client.limits.retrieve("a").limit.totals.requests.total)
+print(acknowledged + in_handler, client.limits.retrieve("a").limit.totals.requests.total, longest)
 """
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="needs alarms")
-def test_a_signals_handler_that_asks_the_ledger_in_the_middle_of_a_commit_harms_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["thread", "loop"])
+@pytest.mark.parametrize("handled", ["ingest", "ingest into another engine", "update", "retrieve"])
+def test_a_signals_handler_in_the_middle_of_a_commit_harms_nothing_and_never_waits_for_itself(
+    tmp_path: Path, kind: str, handled: str
+) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", ALARMED, str(tmp_path / "l.db")],
+        [sys.executable, "-c", ALARMED, str(tmp_path / "l.db"), kind, handled],
         capture_output=True,
         text=True,
         timeout=100,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    acknowledged, counted = map(int, done.stdout.split())
+    acknowledged, counted, longest = map(float, done.stdout.split())
 
     assert counted == acknowledged >= 2000
+    assert longest < 10  # a thread that waits for itself does so for 30 seconds

@@ -212,7 +212,7 @@ def test_r33_properties_are_merged_through_both_routes(kept: Payi, file: Path) -
     kept.requests.request_id.properties.update(request_id, properties={"a": None})
     assert properties(file, request_id) is None
     kept.requests.request_id.properties.update(request_id, properties={})
-    odd = {"d": "\0\r\n", "e": "\ud800", "\udc00": ""}
+    odd = {"d": "\0\r\n", "e": "ä🙂", "👩\u200d💻": ""}
     kept.requests.request_id.properties.update(request_id, properties=odd)
     assert properties(file, request_id) == odd
     assert by_id(kept, result) == result
@@ -232,6 +232,10 @@ def test_properties_go_to_the_latest_event_of_a_response(kept: Payi, file: Path)
     [
         {"properties": {"": "x"}},
         {"properties": {" ": None}},
+        {"properties": {"\ud800": "x"}},
+        {"properties": {"a": "\udc00"}},
+        {"properties": {"\ud800": 1}},
+        {"properties": {}, "\ud800": 1},
         {"properties": {"a": 1}},
         {"properties": {"a": float("nan")}},
         {"properties": {"a": ["b"]}},
@@ -252,6 +256,7 @@ def test_properties_that_make_no_sense_change_nothing(kept: Payi, file: Path, bo
         reply = kept.transport.send(Request(operation, path=path, body=body))
         assert reply.status == 400
         assert reply.body["xproxy_error"]["code"] == "request_processing_error"  # type: ignore[index]
+        assert json.dumps(reply.body, ensure_ascii=False).encode()
 
     assert properties(file, result.request_id) == {"a": "1"}
 

@@ -237,7 +237,7 @@ def test_a_version_that_makes_no_sense_is_refused(client: Payi, refused: Refused
         ingest(client)
 
 
-@pytest.mark.parametrize("name", [" a", "a ", "a\nb", "a\0", "x" * 257, "\ud800"])
+@pytest.mark.parametrize("name", [" a", "a ", "a\nb", "a\0", "a\x7f", "a\x85b", "x" * 257, "\ud800"])
 def test_a_name_that_makes_no_sense_is_refused(client: Payi, refused: Refused, name: str) -> None:
     with refused("request_processing_error"):
         client.categories.resources.create(name, category="c", units={"text": {}})
@@ -251,7 +251,7 @@ def test_a_name_that_is_no_path_segment_is_a_value_error(client: Payi, name: Any
         client.categories.resources.create(name, category="c", units={"text": {}})
 
 
-@pytest.mark.parametrize("name", ["a/b c:1", "ä🙂", "gpt-4o, mini", "100%", "x" * 256])
+@pytest.mark.parametrize("name", ["a/b c:1", "ä🙂", "👩\u200d💻", "a\u00a0b", "gpt-4o, mini", "100%", "x" * 256])
 def test_any_other_name_prices_its_events(client: Payi, name: str) -> None:
     client.categories.resources.create(name, category=name, units={"text": {"input_price": 0.0001}})
 

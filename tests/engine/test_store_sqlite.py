@@ -6,12 +6,13 @@ import gc
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
-from payi_instrument.client.client import Payi
+from payi_instrument.client.client import AsyncPayi, Payi
 from payi_instrument.engine.store_sqlite import HEAD, SqliteStore
 from payi_instrument.errors import PayiError
 
@@ -275,12 +276,107 @@ def test_what_the_parent_has_queued_is_not_the_childs_to_commit(tmp_path: Path) 
     assert run(COUNT, path).strip() == "2"
 
 
+FORK_WITHOUT_A_FILE = """
+import os, sys
+from payi_instrument.client.client import Payi
+client = Payi(base_url="sqlite:///" + sys.argv[1])
+client.limits.create(limit_name="a", limit_id="a", max=1)
+for end in ("", "-wal", "-shm"):
+    os.unlink(sys.argv[1] + end)
+child = os.fork()
+print(client.limits.create(limit_name="b%d" % child, max=1).limit.limit_name != "")
+if child:
+    os.waitpid(child, 0)
+    print(len(client.limits.list().items))
+"""
+
+
+def test_a_ledger_that_was_deleted_is_made_anew_by_a_fork(tmp_path: Path) -> None:
+    """Parent and child open the file again: it is a ledger by then, and the same one for both."""
+    assert run(FORK_WITHOUT_A_FILE, str(tmp_path / "l.db")).split() == ["True", "True", "2"]
+
+
+FORK_WITHOUT_A_PLACE = """
+import os, shutil, sys
+from payi_instrument import Payi, PayiError
+path = sys.argv[1]
+os.mkdir(path)
+clients = [Payi(base_url=f"sqlite:///{path}{place}/l.db") for place in ("", "/..", "/../..")]
+shutil.rmtree(path)
+child = os.fork()
+if child:
+    os.waitpid(child, 0)
+lost, *others = clients
+try:
+    lost.limits.create(limit_name="a", max=1)
+except PayiError:
+    print([client.limits.create(limit_name="b", max=1).limit.max for client in others])
+"""
+
+
+def test_a_ledger_that_a_fork_can_not_open_again_harms_no_other(tmp_path: Path) -> None:
+    place = tmp_path / "a" / "b"
+    place.mkdir(parents=True)
+
+    assert run(FORK_WITHOUT_A_PLACE, str(place / "gone")).split("\n") == ["[1.0, 1.0]", "[1.0, 1.0]", ""]
+
+
+def empty(folder: Path) -> None:
+    for file in folder.iterdir():
+        file.unlink()
+
+
+async def test_a_ledger_that_was_deleted_is_one_and_the_same_for_all_that_open_it_later(tmp_path: Path) -> None:
+    path = tmp_path / "l.db"
+    with Payi(base_url=f"sqlite:///{path}") as client:
+        client.ingest.units(category="demo", units={})
+        empty(tmp_path)
+        client.limits.list()
+        client.limits.create(limit_name="a", limit_id="a", max=1)
+        async with AsyncPayi(base_url=f"sqlite:///{path}") as other:
+            await other.ingest.units(category="demo", units={}, limit_ids=["a"])
+
+        assert client.limits.retrieve("a").limit.totals.requests.total == 1
+    with closing(sqlite3.connect(path)) as file:
+        assert file.execute("SELECT count(*) FROM events").fetchone() == (1,)
+
+
+def test_reads_wait_for_no_writer(tmp_path: Path) -> None:
+    """Neither for another process, nor for a thread of this one that waits for it."""
+    path = tmp_path / "l.db"
+    with Payi(base_url=f"sqlite:///{path}") as client, closing(sqlite3.connect(path, isolation_level=None)) as other:
+        client.limits.create(limit_name="a", limit_id="a", max=1)
+        client.use_cases.definitions.create(name="rag", description="d")
+        client.use_cases.definitions.kpis.create("rag", name="k", description="d", kpi_type="number", goal=1)
+        stored = client.ingest.units(category="demo", units={}, use_case_name="rag", use_case_id="i")
+        other.execute("BEGIN IMMEDIATE")
+        with ThreadPoolExecutor(1) as threads:
+            waiting = threads.submit(client.ingest.units, category="demo", units={}, limit_ids=["a"])
+            assert client.limits.retrieve("a").limit.totals.requests.total == 0
+            assert [limit.limit_id for limit in client.limits.list()] == ["a"]
+            assert client.limits.history("a").items == []
+            assert client.use_cases.definitions.retrieve("rag").name == "rag"
+            assert client.use_cases.definitions.kpis.retrieve("k", use_case_name="rag").name == "k"
+            assert client.use_cases.retrieve("i", use_case_name="rag").use_case_id == "i"
+            assert client.categories.list().items
+            assert client.categories.list_resources("system.openai").items
+            assert client.requests.request_id.result.retrieve(stored.request_id).xproxy_result == stored.xproxy_result
+            assert not waiting.done()
+            other.execute("ROLLBACK")
+
+        assert waiting.result().xproxy_result.limits["a"].state == "ok"
+        assert client.limits.retrieve("a").limit.totals.requests.total == 1
+
+
 INTERRUPTED = """
 import os, signal, sqlite3, sys, threading, time
 from payi_instrument.client.client import Payi
 path, method = sys.argv[1:]
 client = Payi(base_url="sqlite:///" + path)
-calls = {"ingest": lambda: client.ingest.units(category="demo", units={}), "list": client.limits.list}
+calls = {
+    "ingest": lambda: client.ingest.units(category="demo", units={}),
+    "create": lambda: client.limits.create(limit_name="a", max=1),
+}
 for call in calls.values():
     call()
 other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -301,7 +397,7 @@ other.execute("BEGIN IMMEDIATE")
 """
 
 
-@pytest.mark.parametrize("method", ["ingest", "list"])
+@pytest.mark.parametrize("method", ["ingest", "create"])
 def test_an_interrupt_while_waiting_for_the_lock_leaves_the_ledger_usable(tmp_path: Path, method: str) -> None:
     """SQLite waits in C, so that Ctrl-C is raised once it has begun the transaction; nobody may be left locked out."""
     assert run(INTERRUPTED, str(tmp_path / "l.db"), method).strip() == "interrupted"

@@ -112,6 +112,69 @@ def test_an_instances_limit_outlives_it_and_is_found_again(client: Payi, rag: Us
     assert (use(10, use_case_name=rag.name, use_case_id="i").limits, use(10).limits) == ({}, {})
 
 
+def test_instances_that_spell_the_same_name_have_limits_of_their_own(client: Payi, use: Use) -> None:
+    for name in ("a", "a-b"):
+        client.use_cases.definitions.create(name=name, description="d", limit_config=CONFIG)
+    one = use(10, use_case_name="a", use_case_id="b-c")
+    other = use(20, use_case_name="a-b", use_case_id="c")
+
+    limits = [client.limits.retrieve(limit_id).limit for limit_id in (*one.limits, *other.limits)]
+    assert [limit.totals.cost.total.base for limit in limits] == [0.1, 0.2]
+    assert limits[0].limit_name == "a-b-c"
+    assert limits[1].limit_name.startswith("a-b-c-")
+
+
+def test_instances_of_one_call_that_spell_the_same_name_have_limits_of_their_own(client: Payi) -> None:
+    for name in ("a", "a-b"):
+        client.use_cases.definitions.create(name=name, description="d", limit_config=CONFIG)
+    events = [
+        {"category": "demo", "units": {}, "use_case_name": name, "use_case_id": use_case_id}
+        for name, use_case_id in (("a", "b-c"), ("a-b", "c"))
+    ]
+
+    assert client.ingest.bulk(events=events).ingest_count == 2  # type: ignore[arg-type]
+    assert [limit.totals.requests.total for limit in client.limits.list()] == [1, 1]
+
+
+def test_a_users_own_limit_is_nobodys_automatic_one(client: Payi, rag: UseCaseDefinition, use: Use) -> None:
+    client.use_cases.definitions.limit_config.create(rag.name, **CONFIG)
+    client.limits.create(limit_name="rag-mine", limit_id="m", max=100)
+    [made] = use(10, use_case_name=rag.name, use_case_id="mine").limits
+
+    assert made != "m"
+    assert client.limits.retrieve("m").limit.totals.requests.total == 0
+    limit = client.limits.retrieve(made).limit
+    assert (limit.limit_name.startswith("rag-mine-"), limit.max) == (True, 1.5)
+    client.limits.update(made, limit_name="renamed")
+    client.use_cases.delete("mine", use_case_name=rag.name)
+    assert list(use(10, use_case_name=rag.name, use_case_id="mine").limits) == [made]
+
+
+def test_no_name_that_a_user_takes_keeps_an_instance_from_its_limit(
+    client: Payi, rag: UseCaseDefinition, use: Use
+) -> None:
+    client.use_cases.definitions.limit_config.create(rag.name, **CONFIG)
+    client.limits.create(limit_name="rag-i", max=1)
+    [made] = use(10, use_case_name=rag.name, use_case_id="i").limits
+    taken = client.limits.retrieve(made).limit.limit_name
+    client.limits.delete(made)
+    client.use_cases.delete("i", use_case_name=rag.name)
+    client.limits.create(limit_name=taken, max=1)
+
+    assert list(use(10, use_case_name=rag.name, use_case_id="i").limits) == [made]
+    assert client.limits.retrieve(made).limit.totals.cost.total.base == 0.1
+
+
+def test_long_ids_that_begin_alike_have_limits_of_their_own(client: Payi, rag: UseCaseDefinition, use: Use) -> None:
+    client.use_cases.definitions.limit_config.create(rag.name, **CONFIG)
+    ids = ["x" * 255 + end for end in "12"]
+    made = [next(iter(use(10, use_case_name=rag.name, use_case_id=use_case_id).limits)) for use_case_id in ids]
+
+    names = [client.limits.retrieve(limit_id).limit.limit_name for limit_id in made]
+    assert len({*made}) == len({*names}) == 2
+    assert {len(name) for name in names} == {256}
+
+
 def test_many_events_of_a_new_instance_in_one_call_share_its_limit(client: Payi, rag: UseCaseDefinition) -> None:
     client.use_cases.definitions.limit_config.create(rag.name, **CONFIG)
     event = {"category": "demo", "resource": "none", "units": {}, "use_case_name": "rag", "use_case_id": "i"}
@@ -276,9 +339,18 @@ def test_a_kpi_is_created_found_changed_and_deleted(client: Payi, rag: UseCaseDe
     assert kpis.retrieve("k", use_case_name=rag.name).goal == 5.0
     assert [kpi.name for kpi in kpis.list(rag.name, kpi_name="k")] == ["k"]
     assert kpis.delete("k", use_case_name=rag.name).name == "k"
+    for name in ("👩\u200d💻", "a\u00a0b", "x" * 128):
+        assert kpis.create(rag.name, **arguments | {"name": name}).name == name
     with refused("kpi_not_found", NotFoundError):
         kpis.retrieve("k", use_case_name=rag.name)
-    for bad in ({"name": " "}, {"kpi_type": "stars"}, {"goal": float("nan")}):
+    for bad in (
+        {"name": " "},
+        {"name": "a\x7f"},
+        {"name": "a\x85b"},
+        {"name": "\ud800"},
+        {"kpi_type": "stars"},
+        {"goal": float("nan")},
+    ):
         with refused("request_processing_error"):
             kpis.create(rag.name, **arguments | bad)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from decimal import Decimal
 from typing import TypeVar, assert_type
 
 import httpx
@@ -197,13 +198,28 @@ def metering(client: Payi, async_client: AsyncPayi) -> None:
 
 def client_methods(client: Payi) -> None:
     assert_type(client.limits.create(limit_name="n", max=1), LimitResponse)
+    assert_type(client.limits.create(limit_name="n", max=Decimal(1), threshold=Decimal("0.8")), LimitResponse)
+    assert_type(client.limits.update("a", max=Decimal(1)), LimitResponse)
     assert_type(client.limits.retrieve("a"), LimitResponse)
     assert_type(client.limits.retrieve(limit_id="a", timeout=None, extra_headers={"X": None}), LimitResponse)
     assert_type(client.limits.properties.update("a", properties={"b": None}), list[LimitResponse])
     assert_type(client.limits.list(limit=1), SyncCursorPage[Limit])
+    assert_type(client.limits.list(properties={"team": "x"}), SyncCursorPage[Limit])
     assert_type([limit.max for limit in client.limits.list()], list[Money])
     assert_type(client.use_cases.kpis.update("k", use_case_name="u", use_case_id="i", score=True), None)
     assert_type(client.ingest.bulk(events=[{"category": "c", "units": {"text": {"input": 1}}}]), BulkIngestResponse)
+    units = {"text": {"input": 1, "output": 2}}
+    client.ingest.units(category="c", units=units)
+    client.ingest.units(category="c", units={"text": {"input": 1}})
+    client.ingest.bulk(events=[{"category": "c", "units": units}])
+    prices = {"text": {"input_price": Decimal("0.1"), "output_price": Decimal(1)}}
+    client.categories.resources.create("r", category="c", units=prices)
+    client.categories.resources.create("r", category="c", units={"text": {"input_price": Decimal(1)}})
+    client.categories.resources.create("r", category="c", units={"text": {"input_price": 0.1}})
+    client.use_cases.definitions.limit_config.create("u", max=Decimal(1), threshold=Decimal("0.8"))
+    client.use_cases.definitions.create(
+        name="u", description="d", limit_config={"max": Decimal(1), "threshold": Decimal("0.8")}
+    )
     assert_type(client.ingest.replay_file("events.jsonl"), BulkIngestResponse)
     assert_type(client.limits.with_raw_response.create(limit_name="n", max=1), APIResponse[LimitResponse])
     assert_type(client.limits.with_raw_response.list().parse(), SyncCursorPage[Limit])

@@ -186,3 +186,31 @@ def test_every_model_has_a_json_schema(operation: object) -> None:
         model = getattr(operation, part)
         if model is not None:
             assert TypeAdapter(model).json_schema()
+
+
+def test_json_text_of_an_answer_keeps_every_digit() -> None:
+    tiny = Decimal("0.1000000000000000055511151231257827")
+    made = CostDetails.model_validate({"base": tiny, "overrun_base": Decimal(DIGITS), "later": {"ä": [Money(tiny)]}})
+    text = made.to_json()
+
+    assert f'"base":{tiny}' in text
+    assert json.loads(text, parse_float=Decimal) == {
+        "base": tiny,
+        "overrun_base": Decimal(DIGITS),
+        "later": {"ä": [tiny]},
+    }
+    assert "ä" in text
+
+
+def test_json_text_of_an_answer_has_times_in_utc_and_null_for_what_is_no_number() -> None:
+    limit = LimitResult.of(ratio=float("nan"), max=Money(Decimal("Infinity")))
+
+    assert json.loads(limit.to_json()) == {"ratio": None, "max": None}
+
+
+@pytest.mark.parametrize(
+    "sent", [5, 0, 1.5, True, Decimal(5), "1700000000", "-5", "1.5", "20240101", "1.5e-3", b"1700000000"]
+)
+def test_a_number_is_no_time(sent: object) -> None:
+    with pytest.raises(ValidationError):
+        TypeAdapter(Timestamp).validate_python(sent)

@@ -51,7 +51,7 @@ def create_kpi(call: Call) -> Reply:
 @answers(table.RETRIEVE_KPI)
 def retrieve_kpi(call: Call) -> Reply:
     """Return one KPI."""
-    with call.store.transaction() as ledger:
+    with call.store.reading() as ledger:
         return Reply(200, _kpi(_known_kpi(call, ledger)))
 
 
@@ -61,7 +61,7 @@ def list_kpis(call: Call) -> Reply:
     query: table.KpiQuery = call.query
     filters = {"use_case_name": call.path["use_case_name"], "kpi_name": query.kpi_name}
     listing = Listing.asked_by(query, int, of=call.operation, filters=filters)
-    with call.store.transaction() as ledger:
+    with call.store.reading() as ledger:
         name = known_definition(call, ledger)["name"]
         rows = ledger.kpis.page(call.application, name, listing, query.kpi_name)
     shown, cursor = listing.page(rows, lambda row: (to_micros(row["created"]), row["name"]))
@@ -137,7 +137,7 @@ def list_scores(call: Call) -> Reply:
     query: table.KpiQuery = call.query
     filters = {**call.path, "kpi_name": query.kpi_name}
     listing = Listing.asked_by(query, int, of=call.operation, filters=filters)
-    with call.store.transaction() as ledger:
+    with call.store.reading() as ledger:
         rows = ledger.kpis.scores(_owner(known_instance(call, ledger)), listing, query.kpi_name)
     shown, cursor = listing.page(rows, lambda row: (to_micros(row["created"]), row["kpi_name"]))
     items = [_score(row) for row in shown]

@@ -66,7 +66,7 @@ def new_limit(application: str, limit_id: str, values: Mapping[str, Any]) -> dic
 @answers(table.RETRIEVE_LIMIT)
 def retrieve_limit(call: Call) -> Reply:
     """Return one limit."""
-    with call.store.transaction() as ledger:
+    with call.store.reading() as ledger:
         return Reply(
             200, _limit_response(_known_limit(call, ledger.limits.find(call.application, call.path["limit_id"])))
         )
@@ -79,7 +79,7 @@ def list_limits(call: Call) -> Reply:
     filters = {"limit_name": query.limit_name, "property": query.property}
     listing = Listing.asked_by(query, int, of=call.operation, filters=filters)
     properties = dict(_pair(text) for text in query.property)
-    with call.store.transaction() as ledger:
+    with call.store.reading() as ledger:
         rows = ledger.limits.page(call.application, listing, limit_name=query.limit_name, properties=properties)
     shown, cursor = listing.page(rows, lambda row: (to_micros(row["created"]), row["limit_id"]))
     return Reply(200, Page[limits.Limit](request_id=new_id(), cursor=cursor, items=[_limit(row) for row in shown]))
@@ -189,7 +189,7 @@ def list_history(call: Call) -> Reply:
     """List the closed periods of a limit, newest first unless asked otherwise."""
     limit_id = call.path["limit_id"]
     listing = Listing.asked_by(call.query, int, of=call.operation, filters={"limit_id": limit_id})
-    with call.store.transaction() as ledger:
+    with call.store.reading() as ledger:
         _known_limit(call, ledger.limits.find(call.application, limit_id))
         rows = ledger.limits.periods(call.application, limit_id, listing)
     shown, cursor = listing.page(rows, lambda row: (to_micros(row["until"]), limit_id))

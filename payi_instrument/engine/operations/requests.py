@@ -31,7 +31,7 @@ def list_capabilities(call: Call) -> Reply:  # noqa: ARG001  # every handler tak
 @answers(table.RETRIEVE_RESPONSE_RESULT)
 def retrieve_result(call: Call) -> Reply:
     """Return the result of an event as it was at ingest: limits that changed since are not looked at (decision 9)."""
-    with call.store.transaction() as ledger:
+    with call.store.reading() as ledger:
         row = _event(call, ledger)
     return Reply(200, meter.RequestResult(xproxy_result=Booked.stored(row).result()))
 

@@ -19,9 +19,9 @@ from payi_instrument.wire.message import Page, Reply
 from payi_instrument.wire.model import Money
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from payi_instrument.engine.pricing import ResourceVersion
+    from payi_instrument.engine.pricing import ResourceVersion, UnitPrice
 
 
 @answers(table.LIST_CATEGORIES)
@@ -30,7 +30,7 @@ def list_categories(call: Call) -> Reply:
     active = _wants_active(call)
     listing = Listing.asked_by(call.query, str, of=call.operation, filters={"active": active}, names=True)
     system = call.catalogue.categories() if active else []
-    with call.store.transaction() as ledger:
+    with call.store.reading() as ledger:
         custom = ledger.resources.categories(listing, active=active)
     names, cursor = listing.page(listing.chosen({*system, *custom}, _name), _name)
     items = [categories.CategoryResponse(category=name) for name in names]
@@ -48,7 +48,7 @@ def list_resources(call: Call) -> Reply:
     filters = {"category": category, "active": active}
     listing = Listing.asked_by(call.query, str, of=call.operation, filters=filters, names=True)
     system = call.catalogue.resources(category)
-    with call.store.transaction() as ledger:
+    with call.store.reading() as ledger:
         if not system and not ledger.resources.has(category):
             raise _no_category(category)
         custom = ledger.resources.resources(category, listing, active=active)
@@ -72,7 +72,7 @@ def list_versions(call: Call) -> Reply:
     filters = {"category": category, "resource": resource, "active": active}
     listing = Listing.asked_by(call.query, int, of=call.operation, filters=filters)
     system = call.catalogue.versions(category, resource)
-    with call.store.transaction() as ledger:
+    with call.store.reading() as ledger:
         if not system and not ledger.resources.has(category, resource):
             raise _no_resource(call)
         custom = ledger.resources.page(category, resource, listing, active=active)
@@ -86,7 +86,7 @@ def retrieve_version(call: Call) -> Reply:
     system = call.catalogue.versions(category, resource)
     found = next((version for version in system if version.resource_id == resource_id), None)
     if found is None:
-        with call.store.transaction() as ledger:
+        with call.store.reading() as ledger:
             found = ledger.resources.find(category, resource, resource_id)
     if found is None:
         raise _no_resource(call)
@@ -208,6 +208,15 @@ def _page(versions: Sequence[ResourceVersion], cursor: str | None) -> Reply:
     return Reply(200, Page[categories.CategoryResourceResponse](request_id=new_id(), cursor=cursor, items=items))
 
 
+def _units(units: Mapping[str, UnitPrice]) -> dict[str, categories.UnitPriceData]:
+    """Return prices as the wire shows them; units that cost the same share one: a model has ninety, and ten prices."""
+    shown = {
+        prices: categories.UnitPriceData.of(input_price=Money(prices.input), output_price=Money(prices.output))
+        for prices in set(units.values())
+    }
+    return {unit: shown[prices] for unit, prices in units.items()}
+
+
 def _response(version: ResourceVersion) -> categories.CategoryResourceResponse:
     """Return a resource version as the wire shows it."""
     return categories.CategoryResourceResponse.of(
@@ -216,10 +225,7 @@ def _response(version: ResourceVersion) -> categories.CategoryResourceResponse:
         resource_id=version.resource_id,
         start_timestamp=version.start,
         end_timestamp=version.end,
-        units={
-            unit: categories.UnitPriceData.of(input_price=Money(prices.input), output_price=Money(prices.output))
-            for unit, prices in version.units.items()
-        },
+        units=_units(version.units),
         active=version.active,
         proxy_allowed=False,
         max_input_units=version.max_input_units,

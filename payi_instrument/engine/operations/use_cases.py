@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from payi_instrument.engine import use_cases as rules
+from payi_instrument.engine.instances import Instances
 from payi_instrument.engine.ledger import to_micros
 from payi_instrument.engine.limits import Terms, merge_properties
 from payi_instrument.engine.operations.call import Call, answers
-from payi_instrument.engine.operations.limits import new_limit, terms_of
 from payi_instrument.engine.pages import Listing
 from payi_instrument.ids import new_id, ordered_id
 from payi_instrument.wire import limits, use_cases
@@ -51,7 +51,7 @@ def create_definition(call: Call) -> Reply:
 @answers(table.RETRIEVE_DEFINITION)
 def retrieve_definition(call: Call) -> Reply:
     """Return one definition."""
-    with call.store.transaction() as ledger:
+    with call.store.reading() as ledger:
         return Reply(200, _definition(known_definition(call, ledger)))
 
 
@@ -60,7 +60,7 @@ def list_definitions(call: Call) -> Reply:
     """List definitions by creation time, newest first unless asked otherwise."""
     query: table.UseCaseQuery = call.query
     listing = Listing.asked_by(query, int, of=call.operation, filters={"use_case_name": query.use_case_name})
-    with call.store.transaction() as ledger:
+    with call.store.reading() as ledger:
         rows = ledger.use_cases.definitions(call.application, listing, query.use_case_name)
     shown, cursor = listing.page(rows, lambda row: (to_micros(row["created"]), row["name"]))
     items = [_definition(row) for row in shown]
@@ -153,29 +153,25 @@ def _config(terms: Terms) -> use_cases.LimitConfig:
 def create_instance(call: Call) -> Reply:
     """Create an instance of the latest version, with the limit that the definition gives it."""
     with call.store.transaction() as ledger:
-        definition = known_definition(call, ledger)
-        instance: dict[str, Any] = {
-            "application": call.application,
-            "use_case_id": ordered_id(),
-            "use_case_name": definition["name"],
-            "version": definition["version"],
-            "limit_id": None,
-            "properties": None,
-        }
-        if definition["limit_config"] is not None:
-            terms = rules.read_config(definition["limit_config"])
-            name = rules.limit_name(instance["use_case_name"], instance["use_case_id"])
-            limit = new_limit(call.application, new_id(), {"limit_name": name, **terms_of(terms)})
-            ledger.limits.add(limit)
-            instance["limit_id"] = limit["limit_id"]
-        ledger.use_cases.add_instance(instance)
-    return Reply(200, _instance(instance))
+        instances = Instances(ledger.instances, datetime.now(UTC))
+        name = known_definition(call, ledger)["name"]
+        instance = instances.get(call.application, name, ordered_id()).at(None)
+        instances.keep(instance, {})
+    return Reply(
+        200,
+        use_cases.UseCaseInstance(
+            use_case_id=instance.id,
+            use_case_name=instance.name,
+            limit_id=instance.limit_id,
+            type_version=instance.version,
+        ),
+    )
 
 
 @answers(table.RETRIEVE_INSTANCE)
 def retrieve_instance(call: Call) -> Reply:
     """Return one instance."""
-    with call.store.transaction() as ledger:
+    with call.store.reading() as ledger:
         return Reply(200, _instance(known_instance(call, ledger)))
 
 

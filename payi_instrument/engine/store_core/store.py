@@ -16,10 +16,12 @@ from payi_instrument.engine.store_core.use_cases import UseCaseRows
 from payi_instrument.errors import APIConnectionError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
     from contextlib import AbstractContextManager
 
     from sqlalchemy import ExceptionContext
+
+    from payi_instrument.engine.ledger import InstanceStore
 
 
 class DriverStore(Protocol):
@@ -40,14 +42,23 @@ class DriverStore(Protocol):
         """Return the lock that guards it."""
         ...
 
+    def writing(self) -> AbstractContextManager[None]:
+        """Let the calling thread be the one that writes; raises `LedgerBusyError` when it is in the middle of that."""
+        ...
+
+    def instances_on(self, execute: Callable[[str, tuple[Any, ...]], Any]) -> InstanceStore:
+        """Return what knows of use cases, on a transaction of the caller's."""
+        ...
+
 
 class CoreStore:
-    """Run statements of the cold paths on a store's own connection, one transaction at a time."""
+    """Run statements of the cold paths on stores' own connections, one transaction at a time."""
 
-    def __init__(self, store: DriverStore) -> None:
-        """Take the store whose connection and lock to use."""
+    def __init__(self, store: DriverStore, reader: DriverStore) -> None:
+        """Take the store to write to, and the one to read from: the same where a ledger has one connection only."""
+        self._writer = _Side(store, "BEGIN IMMEDIATE")
+        self._reader = _Side(reader, "BEGIN")
         self._store = store
-        self._engine: tuple[object, Engine] | None = None
 
     @contextmanager
     def transaction(self) -> Generator[Ledger]:
@@ -55,13 +66,36 @@ class CoreStore:
 
         Raises `APIConnectionError` when the database fails; nothing is stored then.
         """
+        with self._store.writing(), self._writer.transaction() as ledger:
+            yield ledger
+
+    @contextmanager
+    def reading(self) -> Generator[Ledger]:
+        """Read everything as it stood at the block's first statement; no writer is waited for where the ledger is a file.
+
+        Raises `APIConnectionError` when the database fails.
+        """
+        with self._reader.transaction() as ledger:
+            yield ledger
+
+
+class _Side:
+    """Begin transactions of one kind on a store's connection."""
+
+    def __init__(self, store: DriverStore, begin: str) -> None:
+        self._store = store
+        self._begin = begin
+        self._engine: tuple[object, Engine] | None = None
+
+    @contextmanager
+    def transaction(self) -> Generator[Ledger]:
         try:
             with self._store.lock:
                 if self._store.in_transaction:  # a signal's handler, say: what it interrupted must not be rolled back
                     msg = "the ledger is in the middle of another operation of this thread; call it from another thread"
                     raise APIConnectionError(msg)
                 with self._rolled_back_on_error(), self._current_engine().begin() as connection:
-                    yield Ledger(connection)
+                    yield Ledger(connection, self._store.instances_on(connection.exec_driver_sql))
         except DBAPIError as error:
             raise APIConnectionError(f"the ledger can't be used: {error.orig}") from error.orig
 
@@ -81,14 +115,13 @@ class CoreStore:
             engine = create_engine(
                 "sqlite://", creator=lambda: connection, poolclass=StaticPool, pool_reset_on_return=None
             )
-            event.listen(engine, "begin", _begin_immediate)
+            event.listen(engine, "begin", self._begin_on)
             event.listen(engine, "handle_error", _keep_connection)
             self._engine = (connection, engine)
         return self._engine[1]
 
-
-def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    def _begin_on(self, connection: Connection) -> None:
+        connection.exec_driver_sql(self._begin)
 
 
 def _keep_connection(context: ExceptionContext) -> None:
@@ -99,8 +132,9 @@ def _keep_connection(context: ExceptionContext) -> None:
 class Ledger:
     """The ledger's cold statements inside one transaction, by noun."""
 
-    def __init__(self, connection: Connection) -> None:
-        """Take a connection with an open transaction."""
+    def __init__(self, connection: Connection, instances: InstanceStore) -> None:
+        """Take a connection with an open transaction, and what knows of use cases on it."""
+        self.instances = instances
         self.limits = LimitRows(connection)
         self.resources = ResourceRows(connection)
         self.use_cases = UseCaseRows(connection)

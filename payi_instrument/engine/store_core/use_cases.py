@@ -67,10 +67,6 @@ class UseCaseRows:
         statement = select(schema.use_case_instances).where(*_instance(application, name, use_case_id))
         return self._one(statement)
 
-    def add_instance(self, values: Mapping[str, Any]) -> None:
-        """Store a new instance."""
-        self._connection.execute(insert(schema.use_case_instances).values(**values))
-
     def change_instance(self, application: str, name: str, use_case_id: str, values: Mapping[str, Any]) -> None:
         """Change an instance."""
         statement = update(schema.use_case_instances).where(*_instance(application, name, use_case_id))
