@@ -10,7 +10,7 @@ from importlib import import_module
 from rich.console import Console
 from rich.table import Table
 
-BENCHMARKS = ("bench_track", "bench_import", "bench_ingest", "bench_call", "bench_bulk")
+BENCHMARKS = ("bench_track", "bench_import", "bench_ingest", "bench_call", "bench_bulk", "bench_server")
 
 
 def main() -> None:

@@ -11,31 +11,24 @@ import os
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import parse_qsl, unquote
 
-from payi_instrument.engine.appraise import Options
-from payi_instrument.engine.engine import Engine
-from payi_instrument.engine.store_sqlite import SqliteStore
-from payi_instrument.errors import MissingExtraError, PayiError
+from payi_instrument.engine.address import Address
+from payi_instrument.engine.ledger import Ingest
+from payi_instrument.engine.loop_commit import LoopCommitter
+from payi_instrument.errors import PayiError
 from payi_instrument.wire.codes import ContractError
 from payi_instrument.wire.result import LaterResult, XproxyError, XproxyResult
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from payi_instrument.engine.meter import Outcome
+    from payi_instrument.engine.bookkeeper import Outcome
+    from payi_instrument.engine.engine import Batch, Engine
     from payi_instrument.event import UsageEvent
     from payi_instrument.wire.message import Reply, Request
     from payi_instrument.wire.result import LimitResult
-
-_CHOICES: Mapping[str, tuple[str, ...]] = {
-    "strict_limits": ("false", "true"),
-    "block_limits_on_ingest": ("evaluate", "reject"),
-    "unpriced_events": ("reject", "record"),
-    "synchronous": ("normal", "full"),
-}
 
 
 class LocalTransport:
@@ -48,6 +41,7 @@ class LocalTransport:
         self._open: Engine | None = engine
         self._application = application
         self._worker: ThreadPoolExecutor | None = None
+        self._committer: LoopCommitter[Batch, list[Outcome]] | None = None
 
     @property
     def meter(self) -> tuple[Engine, str]:
@@ -76,9 +70,9 @@ class LocalTransport:
         engine = self._engine()
         outcomes = engine.ingest_nowait(list(events), self._application)
         if outcomes is None:
-            ticket = engine.put(list(events), self._application)
-            settled = asyncio.get_running_loop().run_in_executor(self._thread(), engine.settle, ticket)
-            outcomes = await asyncio.shield(settled)
+            if self._committer is None:
+                self._committer = LoopCommitter(engine.ingest_all, self._thread)
+            outcomes = await self._committer.put([Ingest(self._application, event) for event in events])
         return [_result(outcome) for outcome in outcomes]
 
     def limit_states(self, limit_ids: Sequence[str], timeout: float | None = None) -> Mapping[str, LimitResult]:  # noqa: ARG002
@@ -101,12 +95,14 @@ class LocalTransport:
         self._open = None
         if self._worker is not None:
             self._worker.shutdown(wait=True)
+        self._committer = None  # it holds the engine
 
     async def aclose(self) -> None:
         """Stop serving; what is being booked on the worker thread is finished, and the loop goes on meanwhile."""
         self._open = None
         if self._worker is not None:
             await asyncio.to_thread(self._worker.shutdown)
+        self._committer = None
 
     def _thread(self) -> ThreadPoolExecutor:
         """Return the one worker thread: a second could only wait for the same lock. A forked child gets its own."""
@@ -130,7 +126,7 @@ def _result(outcome: Outcome) -> XproxyResult:
     return outcome.result() if outcome.notes else LaterResult.made_by(outcome.result)
 
 
-_engines: weakref.WeakValueDictionary[tuple[str, Options, str], Engine] = weakref.WeakValueDictionary()
+_engines: weakref.WeakValueDictionary[Address, Engine] = weakref.WeakValueDictionary()
 _opening = threading.Lock()
 
 
@@ -146,46 +142,15 @@ if hasattr(os, "register_at_fork"):
 def open_local(url: str) -> LocalTransport:
     """Open the embedded meter that a URL names.
 
-    Raises `MissingExtraError` without the `local` extra, `ValueError` for an unknown option, `PayiError` when the ledger
-    can't be opened.
+    Raises `MissingExtraError` without the extra that it takes, `ValueError` for an unknown option, `PayiError` when the
+    ledger can't be opened.
     """
-    scheme, _, rest = url.partition("://")
-    if scheme != "sqlite":
-        msg = f"base_url={scheme}://…: this meter is not built yet; use sqlite:///file.db"
-        raise PayiError(msg)
-    for library in ("sqlalchemy", "alembic", "filelock"):
-        if find_spec(library) is None:
-            feature = "the embedded meter"
-            raise MissingExtraError(feature, "local")
-    place, _, query = rest.partition("?")
-    given = dict(parse_qsl(query, keep_blank_values=True))
-    application = given.pop("application", "default")
-    options, synchronous = _options(given)
-    if place in {"", "/", "/:memory:"}:
-        return LocalTransport(Engine(SqliteStore(None), options), application)
-    if not place.startswith("/"):
-        msg = f"base_url={url!r}: write sqlite:///relative.db or sqlite:////absolute.db"
-        raise ValueError(msg)
-    path = os.path.abspath(unquote(place[1:]))  # noqa: PTH100  # the text is the engine's name in the process
-    key = (path, options, synchronous)
+    address = Address.of(url)
+    if not address.is_shared:
+        return LocalTransport(address.open(), address.application)
+    shared = replace(address, application="")
     with _opening:
-        engine = _engines.get(key)
+        engine = _engines.get(shared)
         if engine is None:
-            engine = _engines[key] = Engine(SqliteStore(path, synchronous=synchronous), options)
-    return LocalTransport(engine, application)
-
-
-def _options(given: dict[str, str]) -> tuple[Options, str]:
-    for name, value in given.items():
-        if name not in _CHOICES:
-            msg = f"base_url option {name!r} is unknown; known are application, {', '.join(_CHOICES)}"
-            raise ValueError(msg)
-        if value not in _CHOICES[name]:
-            msg = f"base_url option {name}={value!r} is not one of {', '.join(_CHOICES[name])}"
-            raise ValueError(msg)
-    options = Options(
-        strict_limits=given.get("strict_limits") == "true",
-        block_limits_on_ingest=given.get("block_limits_on_ingest", "evaluate"),
-        unpriced_events=given.get("unpriced_events", "reject"),
-    )
-    return options, given.get("synchronous", "normal")
+            engine = _engines[shared] = address.open()
+    return LocalTransport(engine, address.application)

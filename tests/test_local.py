@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from payi_instrument.client.client import AsyncPayi, Payi
+from payi_instrument.engine.address import Address
 from payi_instrument.errors import MissingExtraError, PayiError
 from payi_instrument.event import Attribution, UsageEvent
 
@@ -57,6 +58,8 @@ def counted(client: Payi, limit_id: str = "a") -> int:
         ("unpriced_events=maybe", "unpriced_events"),
         ("synchronous=off", "normal, full"),
         ("application=x&timeout=3", "timeout"),
+        ("application=", "application=.* 1 to 256"),
+        ("application=a%00b", "application=.* control"),
     ],
 )
 @pytest.mark.parametrize("place", ["sqlite://", "sqlite:///never-made.db"])
@@ -71,10 +74,16 @@ def test_a_path_without_its_slash_is_a_value_error_that_shows_how(base_url: str)
         Payi(base_url=base_url)
 
 
-@pytest.mark.parametrize("base_url", ["postgresql://localhost/x", "postgres:///x?host=/tmp"])
-def test_postgresql_says_that_it_is_not_built_yet(base_url: str) -> None:
-    with pytest.raises(PayiError, match="not built yet"):
+@pytest.mark.parametrize("base_url", ["postgresql://nobody@127.0.0.1:1/x", "postgres:///x?host=/nowhere"])
+def test_a_database_that_is_not_there_says_so(base_url: str) -> None:
+    with pytest.raises(PayiError, match="can't open the ledger on PostgreSQL"):
         Payi(base_url=base_url)
+
+
+@pytest.mark.parametrize("base_url", ["mysql://localhost/x", "sqlite+pysqlite:///x.db"])
+def test_another_database_is_named_with_those_there_are(base_url: str) -> None:
+    with pytest.raises(PayiError, match=r"use sqlite:///file.db or postgresql://"):
+        Address.of(base_url)
 
 
 def test_memory_is_private_to_its_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,7 @@ import json
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
-from pydantic import TypeAdapter
-
-from payi_instrument.wire.model import Money, answer_text, json_text
+from payi_instrument.wire.model import Money, json_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,14 +28,6 @@ def json_value(content: bytes) -> object:
         return cast("object", json.loads(content, parse_float=Money))
     except ValueError:
         return content.decode(errors="replace")
-
-
-def model_text(answer: object) -> bytes:
-    """Write an embedded meter's answer as a server would: what was not set is left out."""
-    if answer is None:
-        return b""
-    text = answer_text(TypeAdapter(type(answer)).dump_python(answer, exclude_unset=True))
-    return text.encode(errors="backslashreplace")  # half a character is an escape in JSON too
 
 
 class Repeated(list[str]):

@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_origin
 
-from payi_instrument.client.content import json_value, model_text, query_values
+from payi_instrument.client.content import json_value, query_values
 from payi_instrument.client.encoding import laid_over
 from payi_instrument.client.response import APIResponse
 from payi_instrument.errors import status_error
 from payi_instrument.wire import routes
-from payi_instrument.wire.model import Model
+from payi_instrument.wire.model import Model, reply_text
 from payi_instrument.wire.operations import OPERATIONS
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _as_json(request: Request[Any], reply: Reply) -> Reply:
     """Return the answer to a bare path as JSON, unless its own model is asked for."""
     wanted = request.operation.answer
     own = wanted is not object and get_origin(wanted) is None and isinstance(reply.body, wanted)
-    return reply if own else replace(reply, body=json_value(model_text(reply.body)))
+    return reply if own else replace(reply, body=json_value(reply_text(reply.body)))
 
 
 def _succeeded(request: Request[Any], reply: Reply) -> Reply:

@@ -202,7 +202,7 @@ def state_of(reply: Reply) -> LimitResult:
     spent, held = limit.totals.cost.total.base, limit.totals.held
     threshold = limit.threshold.exact if limit.threshold is not None else NO_THRESHOLD
     return LimitResult.of(
-        state=state_at(limit.limit_type, limit.max.exact, threshold, spent.exact),
+        state=state_at(limit.limit_type, limit.max.exact, EXACT.multiply(limit.max.exact, threshold), spent.exact),
         limit_type=limit.limit_type,
         max=limit.max,
         spent=spent,

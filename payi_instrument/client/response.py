@@ -12,8 +12,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 from payi_instrument.client.answers import read_as
-from payi_instrument.client.content import json_value, model_text
+from payi_instrument.client.content import json_value
 from payi_instrument.client.transport import HttpReply, reading
+from payi_instrument.wire.model import reply_text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -117,7 +118,7 @@ class _Response(Generic[R]):
         return self._parsed[0]
 
     def _content(self) -> bytes:
-        return model_text(self._reply.body)
+        return reply_text(self._reply.body)
 
     def _reading(self) -> AbstractContextManager[None]:
         """Turn what goes wrong while the body comes in into errors of ours."""

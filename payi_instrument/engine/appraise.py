@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from pydantic_core import to_json
 
 from payi_instrument.engine import limits as rules
 from payi_instrument.engine.ledger import AHEAD, EventRow, LimitRow, to_micros
 from payi_instrument.engine.pricing import EXACT, Cost, ResourceVersion, price, with_context
-from payi_instrument.engine.results import Booked, Standing
+from payi_instrument.engine.results import Booked, Stood
 from payi_instrument.event import UNKNOWN_MODEL
 from payi_instrument.ids import ordered_id
 from payi_instrument.wire.codes import ContractError
@@ -23,10 +23,11 @@ from payi_instrument.wire.headers import BLOCKED, CLIENT_FAILURE, REFUSED
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
+    from decimal import Decimal
 
     from payi_instrument.engine.catalogue import Catalogue
     from payi_instrument.engine.instances import Instance
-    from payi_instrument.engine.ledger import IngestStore
+    from payi_instrument.engine.ledger import Books
     from payi_instrument.event import UsageEvent
 
 _FAILED_FROM = 400
@@ -77,37 +78,35 @@ def _strict_code(unknown: list[str]) -> str:
     return "invalid_limit_ids"
 
 
-class Booking(NamedTuple):
-    """An event that may be stored, and the limits that it counts on."""
-
-    booked: Booked
-    limits: list[LimitRow]
-
-
 class Appraiser:
     """Decide everything about events before they are stored."""
 
-    def __init__(self, store: IngestStore, catalogue: Catalogue, options: Options) -> None:
-        """Take the ledger's custom prices, the system prices and how strict to be."""
-        self._store = store
+    def __init__(self, catalogue: Catalogue, options: Options) -> None:
+        """Take the system prices and how strict to be."""
         self._catalogue = catalogue
         self._options = options
         self._rejects_block = options.block_limits_on_ingest == "reject"
 
-    def appraise(self, draft: Draft, now: datetime, rows: Mapping[str, LimitRow]) -> Booking:
-        """Return what is to be stored, given the limits that exist; raises `ContractError` for an event that is refused."""
+    def appraise(self, draft: Draft, now: datetime, stored: int, rows: Mapping[str, LimitRow], books: Books) -> Booked:
+        """Return what is to be stored (at `stored`, µs), given the limits that exist.
+
+        Raises `ContractError` for an event that is refused.
+        """
         if draft.refusal is not None:
             raise draft.refusal
         event, instance, warnings = draft.event, draft.instance, draft.warnings
         moment = self._moment(event, now, warnings)
-        version = self._version(event, moment, now, warnings)
+        version = self._version(event, moment, now, warnings, books)
         cost = price(version, with_context(version, event.units) if version is not None else event.units)
-        warnings += cost.warnings
+        if cost.warnings:
+            warnings += cost.warnings
         named = self._named_limits(draft, rows)
-        user_id, tags = self._user_id(event, warnings), self._tags(event, warnings)
+        user_id = self._user_id(event, warnings)
+        tags = self._tags(event, warnings) if event.request_tags else []
         micros = to_micros(moment)
-        standings = _standings(draft, named, cost, micros)
-        notes = _notes(warnings, tags, cost, unpriced=version is None and bool(event.units))
+        stood, standings = _standings(draft, named, cost, micros)
+        unpriced = version is None and bool(event.units)
+        notes = _notes(warnings, tags, cost, unpriced=unpriced) if warnings or tags or unpriced else {}
         who = event.attribution
         row = EventRow(  # in the columns' order: with keywords it costs as much as a statement
             ordered_id(),
@@ -118,11 +117,11 @@ class Appraiser:
             version.resource_id if version is not None else None,
             event.provider_response_id,
             micros,
-            to_micros(now),
+            stored,
             _json(event.units),
             f"{cost.input:f}",
             f"{cost.output:f}",
-            _json([standing.stored() for standing in standings]),
+            standings,
             user_id,
             who.account_name,
             instance.name if instance is not None else None,
@@ -132,11 +131,11 @@ class Appraiser:
             event.http_status_code,
             event.end_to_end_latency_ms,
             event.time_to_first_token_ms,
-            _json_or_none(_all_properties(event)),
-            _json_or_none(notes),
-            _json_or_none(_detail(event)),
+            _all_properties(event) if event.properties or who.request_properties else None,
+            _json(notes) if notes else None,
+            _detail(event),
         )
-        return Booking(Booked(row, cost, standings, notes), named)
+        return Booked(row, cost, notes, stood)
 
     def _user_id(self, event: UsageEvent, warnings: list[str]) -> str | None:
         user_id = event.attribution.user_id
@@ -167,7 +166,7 @@ class Appraiser:
         return moment
 
     def _version(
-        self, event: UsageEvent, moment: datetime, now: datetime, warnings: list[str]
+        self, event: UsageEvent, moment: datetime, now: datetime, warnings: list[str], books: Books
     ) -> ResourceVersion | None:
         """Find the version that prices an event, None when it is stored without a price."""
         category, resource = event.category, event.resource
@@ -177,28 +176,17 @@ class Appraiser:
             return None
         version = self._catalogue.resolve(category, resource, moment)
         if version is None:
-            version = self._custom(category, resource, moment, now, dated=event.event_timestamp is not None)
+            versions = books.custom_versions(category, resource)
+            version = _custom(versions, moment, now, dated=event.event_timestamp is not None)
         if version is not None:
             return version
-        known = category in self._catalogue.categories() or self._store.has_custom_category(category)
+        known = category in self._catalogue.categories() or books.has_custom_category(category)
         code = "category_resource_not_found" if known else "category_not_found"
         if not event.record_unpriced and self._options.unpriced_events == "reject":
             raise ContractError(
                 code, f"resource: {category}/{resource} has no price at {moment.isoformat()}; create it"
             )
         warnings.append(f"category_resource_not_found: {category}/{resource}")
-        return None
-
-    def _custom(
-        self, category: str, resource: str, moment: datetime, now: datetime, *, dated: bool
-    ) -> ResourceVersion | None:
-        versions = self._store.custom_versions(category, resource)
-        valid = [version for version in versions if version.start <= moment]
-        if valid:
-            return valid[-1]
-        # a version made by a client whose clock runs ahead serves events without a time of their own at once
-        if not dated and versions and versions[0].start <= now + AHEAD:
-            return versions[0]
         return None
 
     def _named_limits(self, draft: Draft, rows: Mapping[str, LimitRow]) -> list[LimitRow]:
@@ -211,10 +199,11 @@ class Appraiser:
             row = rows.get(limit_id)
             if row is not None and draft.replaced is not None and row.created > draft.replaced.ingest_timestamp:
                 continue  # a later limit of the same id never counted the event
+            is_asked_for = limit_id != automatic and draft.replaced is None  # what an event counts on already stays
             if row is None:
-                if limit_id != automatic and draft.replaced is None:  # both outlive a limit that was deleted
+                if is_asked_for:
                     unknown.append(limit_id)
-            elif row.limit_type == "block" and self._rejects_block and limit_id != automatic:
+            elif row.limit_type == "block" and self._rejects_block and is_asked_for:
                 blocking.append(limit_id)
             else:
                 named.append(row)
@@ -225,34 +214,61 @@ class Appraiser:
                 raise ContractError("blocking_limit_not_allowed", message, result)
             if unknown and self._options.strict_limits:
                 raise ContractError(_strict_code(unknown), f"limit_ids: {', '.join(unknown)} are unknown; create them")
-        draft.warnings += [f"limit_not_found: {limit_id}" for limit_id in unknown]
-        draft.warnings += [f"blocking_limit_not_allowed: {limit_id}" for limit_id in blocking]
+        if unknown or blocking:
+            draft.warnings += [f"limit_not_found: {limit_id}" for limit_id in unknown]
+            draft.warnings += [f"blocking_limit_not_allowed: {limit_id}" for limit_id in blocking]
         return named
 
 
-def _standings(draft: Draft, limits: Sequence[LimitRow], cost: Cost, moment: int) -> list[Standing]:
-    event = draft.event
-    status = event.http_status_code
+def _custom(versions: list[ResourceVersion], moment: datetime, now: datetime, *, dated: bool) -> ResourceVersion | None:
+    valid = [version for version in versions if version.start <= moment]
+    if valid:
+        return valid[-1]
+    # a version made by a client whose clock runs ahead serves events without a time of their own at once
+    if not dated and versions and versions[0].start <= now + AHEAD:
+        return versions[0]
+    return None
+
+
+def _standings(draft: Draft, limits: Sequence[LimitRow], cost: Cost, moment: int) -> tuple[Stood, str]:
+    """Return how each limit stands after an event, and the JSON text that is stored of it."""
+    if not limits:
+        return _NO_LIMITS, "[]"
+    status = draft.event.http_status_code
     total = added = cost.total
     if draft.replaced is not None:
         added = EXACT.subtract(total, Booked.stored(draft.replaced).cost.total)
     failed = not total and status is not None and (status >= _FAILED_FROM or status == CLIENT_FAILURE)
-    refused_by: frozenset[str] = frozenset()
-    if status == REFUSED and not event.units and (named := event.properties.get(BLOCKED)):
-        refused_by = frozenset(named.split(","))
-    standings: list[Standing] = []
+    refused_by = _refused_by(draft.event) if status == REFUSED else _NOBODY
+    states: list[str] = []
+    spends: list[Decimal] = []
+    texts: list[str] = []
+    add = EXACT.add  # this loop is where a batch spends its time
     for limit in limits:
-        spend = rules.spent(limit)
-        if not is_late(limit, moment):
-            spend = EXACT.add(spend, added)
-        state = rules.event_state(limit, spend, failed=failed, refused_by=refused_by)
-        standings.append(Standing(limit.limit_id, state, limit.limit_type, limit.max, spend))
-    return standings
+        spend = add(limit.spent_input, limit.spent_output)
+        if limit.since is None or moment >= limit.since:
+            spend = add(spend, added)
+        if failed or refused_by:
+            state = rules.event_state(limit, spend, failed=failed, refused_by=refused_by)
+        else:
+            state = rules.state_at(limit.limit_type, limit.max, limit.soft, spend)
+        head, tail = limit.told
+        states.append(state)
+        spends.append(spend)
+        texts.append(f'{head}{state}{tail}{spend:f}"]')
+    return Stood(limits, states, spends), f"[{','.join(texts)}]"
 
 
-def is_late(limit: LimitRow, moment: int) -> bool:
-    """Say whether an event of this time (µs) belongs to a closed period of a limit (limits-semantics section 7)."""
-    return limit.since is not None and moment < limit.since
+_NO_LIMITS = Stood((), (), ())
+
+
+_NOBODY: frozenset[str] = frozenset()
+
+
+def _refused_by(event: UsageEvent) -> frozenset[str]:
+    """Return the limits that stopped a call before it was made."""
+    named = None if event.units else event.properties.get(BLOCKED)
+    return frozenset(named.split(",")) if named else _NOBODY
 
 
 def _notes(warnings: list[str], tags: list[str], cost: Cost, *, unpriced: bool) -> dict[str, object]:
@@ -269,13 +285,29 @@ def _notes(warnings: list[str], tags: list[str], cost: Cost, *, unpriced: bool) 
     return notes
 
 
-def _all_properties(event: UsageEvent) -> dict[str, str]:
+def _all_properties(event: UsageEvent) -> str | None:
     merged = {**event.properties, **event.attribution.request_properties}  # the user's own keys win
-    return {key: value for key, value in merged.items() if value is not None}
+    kept = {key: value for key, value in merged.items() if value is not None}
+    return _json(kept) if kept else None
 
 
-def _detail(event: UsageEvent) -> dict[str, object]:
+def _detail(event: UsageEvent) -> str | None:
     """Gather what is stored only to be read back."""
+    who = event.attribution
+    if not (
+        event.module
+        or event.provider_uri
+        or event.time_to_first_completion_token_ms
+        or event.provider_request_headers
+        or event.provider_response_headers
+        or event.provider_request_json
+        or event.provider_request_reasoning_json
+        or event.provider_response_json
+        or event.function_calls
+        or who.use_case_properties
+        or who.resource_scope
+    ):
+        return None
     values: dict[str, object] = {
         "module": event.module,
         "provider_uri": event.provider_uri,
@@ -286,14 +318,10 @@ def _detail(event: UsageEvent) -> dict[str, object]:
         "provider_request_reasoning_json": event.provider_request_reasoning_json,
         "provider_response_json": event.provider_response_json,
         "provider_response_function_calls": event.function_calls,
-        "use_case_properties": event.attribution.use_case_properties,
-        "resource_scope": event.attribution.resource_scope,
+        "use_case_properties": who.use_case_properties,
+        "resource_scope": who.resource_scope,
     }
-    return {name: value for name, value in values.items() if value}
-
-
-def _json_or_none(value: dict[str, object] | dict[str, str]) -> str | None:
-    return _json(value) if value else None
+    return _json({name: value for name, value in values.items() if value})
 
 
 def _json(value: object) -> str:

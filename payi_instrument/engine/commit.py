@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from payi_instrument.errors import APIConnectionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence, Sized
     from types import TracebackType
 
-ItemT = TypeVar("ItemT")
+ItemT = TypeVar("ItemT", bound="Sized")
 AnswerT = TypeVar("AnswerT")
 
-_MAX_GROUP = 256
-"""Most tickets that one transaction answers, so that the first of a long queue need not wait for the last."""
+_MAX_GROUP = 4000
+"""Most events that one transaction books, roughly, so that the first of a long queue need not wait for the last."""
 
 
 class Lock(Protocol):
@@ -77,30 +77,35 @@ class Committer(Generic[ItemT, AnswerT]):
         """
         lock = self._lock()
         if self._queue or not lock.acquire(blocking=False):
-            return self.settle(self.put(item))
+            ticket = self._put(item)
+            self._settle(ticket)
+            if ticket.error is not None:
+                raise ticket.error
+            return ticket.answer
         try:
             [answer] = self._commit([item])
         finally:
             lock.release()
         return answer
 
-    def put(self, item: ItemT) -> Ticket[ItemT, AnswerT]:
-        """Queue an item; :meth:`settle` waits for its answer."""
+    def commit_all(self, items: Sequence[ItemT]) -> list[AnswerT | Exception]:
+        """Commit items with what is queued meanwhile; return the answer to each, or what its commit raised."""
+        tickets = [self._put(item) for item in items]
+        for ticket in tickets:
+            self._settle(ticket)
+        return [ticket.answer if ticket.error is None else ticket.error for ticket in tickets]
+
+    def _put(self, item: ItemT) -> Ticket[ItemT, AnswerT]:
         ticket: Ticket[ItemT, AnswerT] = Ticket(item)
         self._queue.append(ticket)
         return ticket
 
-    def settle(self, ticket: Ticket[ItemT, AnswerT]) -> AnswerT:
-        """Return the answer to a queued item, committing it and what is queued with it unless another caller did.
-
-        Raises what the commit of the ticket's group raised.
-        """
-        with self._lock():
-            while not ticket.done:
-                self._commit_group()
-        if ticket.error is not None:
-            raise ticket.error
-        return ticket.answer
+    def _settle(self, ticket: Ticket[ItemT, AnswerT]) -> None:
+        """Commit a queued item and what is queued with it, unless another caller did."""
+        if not ticket.done:
+            with self._lock():
+                while not ticket.done:
+                    self._commit_group()
 
     def forget_queue(self) -> None:
         """Drop what is queued: a forked child has copies of its parent's tickets, which the parent commits."""
@@ -109,8 +114,10 @@ class Committer(Generic[ItemT, AnswerT]):
     def _commit_group(self) -> None:
         group: list[Ticket[ItemT, AnswerT]] = []
         try:
-            while self._queue and len(group) < _MAX_GROUP:
+            size = 0
+            while self._queue and size < _MAX_GROUP:
                 group.append(self._queue.popleft())
+                size += len(group[-1].item)
             answers = self._commit([ticket.item for ticket in group])
             for ticket, answer in zip(group, answers, strict=True):
                 ticket.answer = answer

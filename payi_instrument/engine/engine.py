@@ -5,34 +5,61 @@ from __future__ import annotations
 import weakref
 from datetime import UTC, datetime
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import ValidationError
 
 from payi_instrument.engine import limits as rules
+from payi_instrument.engine.bookkeeper import Outcome
+from payi_instrument.engine.bulk import BulkAnswer
 from payi_instrument.engine.catalogue import system_catalogue
-from payi_instrument.engine.commit import Committer, Ticket
-from payi_instrument.engine.intake import bulk_event, bulk_items, described, single
-from payi_instrument.engine.meter import Ingest, Meter, Outcome
-from payi_instrument.engine.nowait import NoWait
+from payi_instrument.engine.commit import Committer
+from payi_instrument.engine.intake import bulk_events, described, single
+from payi_instrument.engine.keys import Key
+from payi_instrument.engine.ledger import Ingest, IngestStore
+from payi_instrument.engine.meter import Meter
+from payi_instrument.engine.nowait import NoWait, NoWaitStore
 from payi_instrument.engine.results import Standing
-from payi_instrument.ids import new_id
+from payi_instrument.errors import APIConnectionError
 from payi_instrument.wire import operations as table
 from payi_instrument.wire.codes import ContractError, envelope
-from payi_instrument.wire.ingest import APIErrorBody, BulkIngestResponse, BulkItemError
 from payi_instrument.wire.message import Reply, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from payi_instrument.engine.appraise import Options
+    from payi_instrument.engine.commit import Lock
     from payi_instrument.engine.ledger import LimitRow
     from payi_instrument.engine.store_core.store import CoreStore
-    from payi_instrument.engine.store_sqlite import SqliteStore
     from payi_instrument.event import UsageEvent
-    from payi_instrument.wire.result import LimitResult, XproxyResult
+    from payi_instrument.wire.result import LimitResult
 
 Batch = list[Ingest]
+
+
+class LedgerStore(IngestStore, Protocol):
+    """A ledger on a database, open."""
+
+    def lock_to_write(self) -> Lock:
+        """Return the lock that a writer of this process holds."""
+        ...
+
+    def read_limits(self, application: str, limit_ids: Sequence[str]) -> dict[str, LimitRow]:
+        """Read the limits that exist as they stand; raises `APIConnectionError`."""
+        ...
+
+    def without_waiting(self) -> NoWaitStore | None:
+        """Return a store of the same ledger that never waits, None where that can't be."""
+        ...
+
+    def core(self) -> CoreStore:
+        """Return the ledger's cold side."""
+        ...
+
+    def close(self) -> None:
+        """Close the ledger."""
+        ...
 
 
 class Engine:
@@ -41,25 +68,25 @@ class Engine:
     The ledger is closed when nobody refers to its engine any more.
     """
 
-    def __init__(self, store: SqliteStore, options: Options) -> None:
-        """Take an open ledger and how strict to be."""
+    def __init__(self, store: LedgerStore, options: Options, on_commit: Callable[[int], None] | None = None) -> None:
+        """Take an open ledger, how strict to be, and whom to tell how many events each commit held."""
+        self._closing: list[Callable[[], object]] = []
         self._store = store
         self._meter = partial(Meter, catalogue=system_catalogue(), options=options)
-        commit = partial(_commit, self._meter(store))
+        commit = partial(_commit, self._meter(store), on_commit or _nobody)
         self._committer: Committer[Batch, list[Outcome]] = Committer(commit, store.lock_to_write)
         self._close_with_me(store.close)
 
     def _close_with_me(self, close: Callable[[], None]) -> None:
         closing = weakref.finalize(self, close)
         closing.atexit = False  # what other exit hooks still deliver comes first
+        self._closing.append(closing)
 
     @cached_property
     def _core(self) -> CoreStore:
-        from payi_instrument.engine.store_core.store import CoreStore
-
-        reader = self._store.reader()
-        self._close_with_me(reader.close)
-        return CoreStore(self._store, reader)
+        core = self._store.core()
+        self._close_with_me(core.close)
+        return core
 
     @cached_property
     def _nowait(self) -> NoWait:
@@ -67,18 +94,43 @@ class Engine:
         self._close_with_me(nowait.close)
         return nowait
 
+    def caller(self, key: str) -> tuple[str, str] | None:
+        """Return the application and the scope of an API key, None for one that is unknown or revoked."""
+        with self._core.reading() as ledger:
+            return ledger.keys.caller(key)
+
+    def new_key(self, application: str, scope: str) -> Key:
+        """Make an API key; raises `PayiError` as `KeyRows.create` says."""
+        with self._core.transaction("keys") as ledger:
+            return ledger.keys.create(application, scope, datetime.now(UTC))
+
+    def is_ready(self) -> bool:
+        """Say whether the database answers."""
+        try:
+            with self._core.reading() as ledger:
+                ledger.keys.caller(str(Key.new()))
+        except APIConnectionError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close the ledger now; nothing is answered after that."""
+        for finalizer in self._closing:
+            finalizer()
+
     def answer(self, request: Request[Any], application: str) -> Reply:
         """Answer one operation."""
         try:
             if request.operation is table.INGEST:
                 return self._ingest_single(request, application)
             if request.operation in {table.INGEST_BULK, table.INGEST_BULK_UPSERT}:
-                return self._ingest_bulk(request, application)
+                answer = self.bulk(request, application)
+                return Reply(answer.status, answer.model())
         except ContractError as error:
             return Reply(error.status, envelope(error))
-        from payi_instrument.engine.operations.answer import answer
+        from payi_instrument.engine.operations.answer import answer as answer_operation
 
-        return answer(request, application, self._core, system_catalogue())
+        return answer_operation(request, application, self._core, system_catalogue())
 
     def _ingest_single(self, request: Request[Any], application: str) -> Reply:
         [outcome] = self.ingest([single(request)], application)
@@ -86,15 +138,13 @@ class Engine:
             raise outcome
         return Reply(200, outcome.response())
 
-    def _ingest_bulk(self, request: Request[Any], application: str) -> Reply:
-        """Book the good items of a bulk call, in order; the bad ones are named in the answer (wire-api section 3.2)."""
+    def bulk(self, request: Request[Any], application: str) -> BulkAnswer:
+        """Book the good items of a bulk call, in order; the bad ones are named in the answer (wire-api section 3.2).
+
+        Raises `ContractError` when the call itself is wrong.
+        """
         with_results = _wants_results(request)
-        outcomes: list[Outcome | UsageEvent] = []
-        for item in bulk_items(request.body):
-            try:
-                outcomes.append(bulk_event(item))
-            except ContractError as error:
-                outcomes.append(error)
+        outcomes = bulk_events(request.body)
         events = [item for item in outcomes if not isinstance(item, Outcome)]
         if request.operation is table.INGEST_BULK_UPSERT:  # one by one: an item may replace the one before it
             batches = [self._committer.commit([Ingest(application, event, replaces=True)]) for event in events]
@@ -102,8 +152,7 @@ class Engine:
         else:
             booked = iter(self.ingest(events, application))
         settled = [item if isinstance(item, Outcome) else next(booked) for item in outcomes]
-        answer = _bulk_response(settled, with_results=with_results)
-        return Reply(400 if answer.error_count and not answer.ingest_count else 200, answer)
+        return BulkAnswer(settled, with_results)
 
     def ingest(self, events: list[UsageEvent], application: str) -> list[Outcome]:
         """Book events in order and return an outcome for each; it is durable when this returns (design decision 9).
@@ -112,13 +161,9 @@ class Engine:
         """
         return self._committer.commit([Ingest(application, event) for event in events])
 
-    def put(self, events: list[UsageEvent], application: str) -> Ticket[Batch, list[Outcome]]:
-        """Queue events for the next commit, whoever makes it; :meth:`settle` waits for the outcomes."""
-        return self._committer.put([Ingest(application, event) for event in events])
-
-    def settle(self, ticket: Ticket[Batch, list[Outcome]]) -> list[Outcome]:
-        """Return the outcomes of queued events, committing them unless another caller did."""
-        return self._committer.settle(ticket)
+    def ingest_all(self, batches: Sequence[Batch]) -> Sequence[list[Outcome] | Exception]:
+        """Book the batches of many callers with as few commits as can be; an exception stands for nothing stored."""
+        return self._committer.commit_all(batches)
 
     def ingest_nowait(self, events: list[UsageEvent], application: str) -> list[Outcome] | None:
         """Book events as :meth:`ingest` does, but only if nobody has to be waited for; None when not.
@@ -129,8 +174,7 @@ class Engine:
 
     def limit_states(self, limit_ids: list[str], application: str) -> dict[str, LimitResult]:
         """Return how limits stand now, unknown ids left out: what a gate asks before a call."""
-        with self._store.lock:
-            return _states(self._store.read_limits(application, limit_ids))
+        return _states(self._store.read_limits(application, limit_ids))
 
     def limit_states_nowait(self, limit_ids: list[str], application: str) -> dict[str, LimitResult] | None:
         """Return how limits stand now, None when somebody has to be waited for."""
@@ -142,16 +186,23 @@ def _states(rows: Mapping[str, LimitRow]) -> dict[str, LimitResult]:
     states: dict[str, LimitResult] = {}
     for limit_id, row in rows.items():
         spend = rules.spent(row)
-        state = rules.state_at(row.limit_type, row.max, row.threshold, spend)
+        state = rules.state_at(row.limit_type, row.max, row.soft, spend)
         states[limit_id] = Standing(limit_id, state, row.limit_type, row.max, spend).result()
     return states
 
 
-def _commit(meter: Meter, batches: list[Batch]) -> list[list[Outcome]]:
+def _commit(meter: Meter, on_commit: Callable[[int], None], batches: list[Batch]) -> list[list[Outcome]]:
     if len(batches) == 1:
-        return [meter.ingest(batches[0])]
-    outcomes = iter(meter.ingest([item for batch in batches for item in batch]))
-    return [[next(outcomes) for _ in batch] for batch in batches]
+        answers = [meter.ingest(batches[0])]
+    else:
+        outcomes = iter(meter.ingest([item for batch in batches for item in batch]))
+        answers = [[next(outcomes) for _ in batch] for batch in batches]
+    on_commit(sum(map(len, batches)))
+    return answers
+
+
+def _nobody(_: int) -> None:
+    """Tell nobody."""
 
 
 def _wants_results(request: Request[Any]) -> bool:
@@ -159,25 +210,3 @@ def _wants_results(request: Request[Any]) -> bool:
         return table.BulkQuery.model_validate(dict(request.query)).results
     except ValidationError as error:
         raise ContractError("request_processing_error", described(error)) from None
-
-
-def _bulk_response(outcomes: list[Outcome], *, with_results: bool) -> BulkIngestResponse:
-    errors = [
-        BulkItemError(item_index=index, xproxy_result=APIErrorBody.model_validate(envelope(outcome)))
-        for index, outcome in enumerate(outcomes)
-        if isinstance(outcome, ContractError)
-    ]
-    return BulkIngestResponse(
-        request_id=new_id(),
-        ingest_timestamp=datetime.now(UTC),
-        ingest_count=len(outcomes) - len(errors),
-        error_count=len(errors),
-        item_error_count=len(errors),
-        total_count=len(outcomes),
-        errors=errors or None,
-        results=[_result(outcome) for outcome in outcomes] if with_results else None,
-    )
-
-
-def _result(outcome: Outcome) -> XproxyResult | None:
-    return None if isinstance(outcome, ContractError) else outcome.result()

@@ -5,48 +5,84 @@ Source: wire-api sections 1.3, 3.1 and 3.2.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+import json
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from functools import cache
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 from urllib.parse import unquote
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
+from payi_instrument.engine.ledger import UNSTORABLE, whole
 from payi_instrument.event import Attribution, UsageEvent
 from payi_instrument.wire import headers as names
 from payi_instrument.wire.codes import ContractError
 from payi_instrument.wire.headers import PayiHeaderNames
-from payi_instrument.wire.ingest import MAX_BULK, MAX_COUNT, BulkIngestRequest, IngestRequest, unknown_members
+from payi_instrument.wire.ingest import (
+    MAX_BULK,
+    MAX_COUNT,
+    BulkIngestRequest,
+    HeaderInfo,
+    IngestRequest,
+    unknown_members,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
     from payi_instrument.wire.message import Request
 
 BodyT = TypeVar("BodyT", bound=IngestRequest)
+ItemT = TypeVar("ItemT")
+
+_NOTHING: Mapping[str, str | None] = {}
 
 _MAX_EVENT_ID = 64
+_LIMIT_IDS = PayiHeaderNames.limit_ids.lower()
+_USE_CASE_NAME = PayiHeaderNames.use_case_name.lower()
+_USE_CASE_ID = PayiHeaderNames.use_case_id.lower()
+_USE_CASE_VERSION = PayiHeaderNames.use_case_version.lower()
+_USE_CASE_STEP = PayiHeaderNames.use_case_step.lower()
+_USER_ID = PayiHeaderNames.user_id.lower()
+_ACCOUNT_NAME = PayiHeaderNames.account_name.lower()
+_RESOURCE_SCOPE = PayiHeaderNames.resource_scope.lower()
+_LOGGING_DISABLE = PayiHeaderNames.logging_disable.lower()
+_EVENT_ID_HEADER = names.EVENT_ID.lower()
+_REQUEST_TAGS = names.REQUEST_TAGS.lower()
+_MODULE = names.INSTRUMENTED_MODULE.lower()
+_HOLD_ID = names.HOLD_ID.lower()
+_UNPRICED = names.UNPRICED.lower()
+_ENCODING = names.ENCODING.lower()
+
+_EVENT_ID = re.compile(f"[!-~]{{1,{_MAX_EVENT_ID}}}")
 
 
 def single(request: Request[Any]) -> UsageEvent:
     """Return the event of a single ingest, its attribution from the headers; raises `ContractError` for a bad one."""
-    body = _body(IngestRequest, request.body)
     headers = _decoded(request.headers)
+    value = headers.get
+    body, warnings = _read(IngestRequest, request.body, recorded=value(_UNPRICED) == "record")
     attribution = Attribution(
-        limit_ids=_limit_ids(headers),
-        use_case_name=headers.get(PayiHeaderNames.use_case_name.lower()) or None,
-        use_case_id=headers.get(PayiHeaderNames.use_case_id.lower()) or None,
-        use_case_version=_version(headers.get(PayiHeaderNames.use_case_version.lower())),
-        use_case_step=headers.get(PayiHeaderNames.use_case_step.lower()) or None,
-        use_case_properties=body.use_case_properties or {},
-        user_id=headers.get(PayiHeaderNames.user_id.lower()) or None,
-        account_name=headers.get(PayiHeaderNames.account_name.lower()) or None,
-        resource_scope=headers.get(PayiHeaderNames.resource_scope.lower()) or None,
+        _limit_ids(headers),
+        value(_USE_CASE_NAME) or None,
+        value(_USE_CASE_ID) or None,
+        _version(value(_USE_CASE_VERSION)),
+        value(_USE_CASE_STEP) or None,
+        body.use_case_properties or _NOTHING,
+        value(_USER_ID) or None,
+        value(_ACCOUNT_NAME) or None,
+        resource_scope=value(_RESOURCE_SCOPE) or None,
     )
-    event = _event(body, attribution, _event_id(headers.get(names.EVENT_ID.lower())))
-    event.request_tags = tuple(tag for tag in headers.get(names.REQUEST_TAGS.lower(), "").split(",") if tag)
-    event.module = headers.get(names.INSTRUMENTED_MODULE.lower())
-    event.hold_id = headers.get(names.HOLD_ID.lower())
-    event.record_unpriced = headers.get(names.UNPRICED.lower()) == "record"
-    if headers.get(PayiHeaderNames.logging_disable.lower(), "").lower() == "true":
+    event = _event(body, attribution, _event_id(value(_EVENT_ID_HEADER)))
+    event.warnings += warnings
+    if tags := value(_REQUEST_TAGS):
+        event.request_tags = tuple(tag for tag in tags.split(",") if tag)
+    event.module = value(_MODULE)
+    event.hold_id = value(_HOLD_ID)
+    event.record_unpriced = value(_UNPRICED) == "record"
+    if value(_LOGGING_DISABLE, "").lower() == "true":
         _forget_prompts(event)
     return event
 
@@ -55,40 +91,109 @@ def bulk_items(body: object) -> list[object]:
     """Return the items of a bulk body; raises `ContractError` when it is not an array of at most 1000."""
     if not isinstance(body, list):
         raise ContractError("request_processing_error", "body: expected a JSON array of events")
-    items = cast("list[object]", body)
+    return _at_most(cast("list[object]", body))
+
+
+def bulk_events(body: object) -> list[UsageEvent | ContractError]:
+    """Return the events of a bulk body, a list or JSON text; a bad item's place has what is wrong with it.
+
+    Raises `ContractError` when the body is not an array of at most 1000.
+    """
+    if isinstance(body, bytes):
+        try:
+            bodies = _bodies().validate_json(body)
+        except ValidationError:
+            body = json_value(body)  # item by item, to tell the bad ones
+        else:
+            return [_or_refusal(_bulk_event, item) for item in _at_most(bodies)]
+    return [_or_refusal(_checked_bulk_event, item) for item in bulk_items(body)]
+
+
+@cache
+def _bodies() -> TypeAdapter[list[BulkIngestRequest]]:
+    return TypeAdapter(list[BulkIngestRequest])
+
+
+def _or_refusal(make: Callable[[ItemT], UsageEvent], item: ItemT) -> UsageEvent | ContractError:
+    try:
+        return make(item)
+    except ContractError as error:
+        return error
+
+
+def _at_most(items: list[ItemT]) -> list[ItemT]:
     if len(items) > MAX_BULK:
         raise ContractError("payload_too_large", f"body: {len(items)} events, at most {MAX_BULK} fit into one call")
     return items
 
 
-def bulk_event(item: object) -> UsageEvent:
-    """Return the event of one bulk item, its attribution in the item; raises `ContractError` for a bad one."""
-    body = _body(BulkIngestRequest, item)
+def _checked_bulk_event(item: object) -> UsageEvent:
+    body, warnings = _read(BulkIngestRequest, item, recorded=_is_recorded(item))
+    event = _bulk_event(body)
+    event.warnings += warnings
+    return event
+
+
+def _is_recorded(item: object) -> bool:
+    return isinstance(item, Mapping) and cast("Mapping[str, object]", item).get("unpriced") == "record"
+
+
+def _bulk_event(body: BulkIngestRequest) -> UsageEvent:
+    limit_ids = body.limit_ids
     attribution = Attribution(
-        limit_ids=_distinct([part.strip() for part in body.limit_ids or []]),
-        use_case_name=body.use_case_name or None,
-        use_case_id=body.use_case_id or None,
-        use_case_version=body.use_case_version,
-        use_case_step=body.use_case_step or None,
-        use_case_properties=body.use_case_properties or {},
-        user_id=body.user_id or None,
-        account_name=body.account_name or None,
+        _distinct([part.strip() for part in limit_ids]) if limit_ids else (),
+        body.use_case_name or None,
+        body.use_case_id or None,
+        body.use_case_version,
+        body.use_case_step or None,
+        body.use_case_properties or _NOTHING,
+        body.user_id or None,
+        body.account_name or None,
         resource_scope=body.scope or None,
     )
     event = _event(body, attribution, _event_id(body.event_id))
-    event.request_tags = tuple(body.request_tags or ())
+    if body.request_tags:
+        event.request_tags = tuple(body.request_tags)
     event.hold_id = body.hold_id
     event.record_unpriced = body.unpriced == "record"
     return event
 
 
+def _read(model: type[BodyT], value: object, *, recorded: bool) -> tuple[BodyT, tuple[str, ...]]:
+    """Return a body, and the warning when it lost half characters: they cost no instrumented call its event (decision 8)."""
+    try:
+        return _body(model, value), ()
+    except ContractError:
+        if not recorded:
+            raise
+    return _body(model, whole(json_value(value) if isinstance(value, bytes) else value)), (UNSTORABLE,)
+
+
 def _body(model: type[BodyT], value: object) -> BodyT:
     try:
-        return model.model_validate(value)
+        return model.model_validate_json(value) if isinstance(value, bytes) else model.model_validate(value)
     except ValidationError as error:
+        if isinstance(value, bytes):
+            return _body(model, json_value(value))  # JSON that says more than text can is named by its member
         missing = all(problem["type"] == "missing" for problem in error.errors())
         code = "required_field_missing" if missing else "request_processing_error"
         raise ContractError(code, described(error)) from None
+
+
+def json_value(text: bytes) -> object:
+    """Read JSON text with exact amounts, None for an empty one; raises `ContractError` `invalid_json`."""
+    if not text:
+        return None
+    try:
+        value: object = json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise ContractError("invalid_json", f"body: {error or 'it is nested too deeply'}") from None
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    msg = f"{name} is no JSON number"
+    raise ValueError(msg)
 
 
 def described(error: ValidationError) -> str:
@@ -102,30 +207,36 @@ def described(error: ValidationError) -> str:
 
 
 def _event(body: IngestRequest, attribution: Attribution, event_id: str | None) -> UsageEvent:
-    unknown = unknown_members(body)
-    return UsageEvent(
-        event_id=event_id,
-        category=body.category,
-        resource=body.resource,
-        units={unit: (counts.input, counts.output) for unit, counts in body.units.items()},
-        attribution=attribution,
-        event_timestamp=body.event_timestamp,
-        end_to_end_latency_ms=body.end_to_end_latency_ms,
-        time_to_first_token_ms=body.time_to_first_token_ms,
-        time_to_first_completion_token_ms=body.time_to_first_completion_token_ms,
-        http_status_code=body.http_status_code,
-        provider_uri=body.provider_uri,
-        provider_response_id=body.provider_response_id,
-        provider_request_json=body.provider_request_json,
-        provider_request_reasoning_json=body.provider_request_reasoning_json,
-        provider_request_headers={item.name: item.value or "" for item in body.provider_request_headers or ()} or None,
-        provider_response_headers={item.name: item.value or "" for item in body.provider_response_headers or ()}
-        or None,
-        provider_response_json=body.provider_response_json,
-        function_calls=[(item.name, item.arguments) for item in body.provider_response_function_calls or ()],
-        properties=body.properties or {},
-        warnings=tuple(f"unknown_member: {name}" for name in unknown),
+    event = UsageEvent(
+        event_id,
+        body.category,
+        body.resource,
+        {unit: (counts.input, counts.output) for unit, counts in body.units.items()},
+        attribution,
+        body.event_timestamp,
+        body.end_to_end_latency_ms,
+        body.time_to_first_token_ms,
+        body.time_to_first_completion_token_ms,
+        body.http_status_code,
+        body.provider_uri,
+        body.provider_response_id,
+        body.provider_request_json,
+        body.provider_request_reasoning_json,
+        _by_name(body.provider_request_headers),
+        _by_name(body.provider_response_headers),
+        body.provider_response_json,
     )
+    if body.provider_response_function_calls:
+        event.function_calls = [(item.name, item.arguments) for item in body.provider_response_function_calls]
+    if body.properties:
+        event.properties = body.properties
+    if body.model_extra:
+        event.warnings = tuple(f"unknown_member: {name}" for name in unknown_members(body))
+    return event
+
+
+def _by_name(headers: list[HeaderInfo] | None) -> dict[str, str] | None:
+    return {item.name: item.value or "" for item in headers} if headers else None
 
 
 def _forget_prompts(event: UsageEvent) -> None:
@@ -135,21 +246,23 @@ def _forget_prompts(event: UsageEvent) -> None:
 def _decoded(headers: Mapping[str, str]) -> dict[str, str]:
     """Return headers by lower-case name, percent-decoded where the sender says so."""
     lower = {name.lower(): value for name, value in headers.items()}
-    if lower.get(names.ENCODING.lower()) != "percent":
+    if lower.get(_ENCODING) != "percent":
         return lower
-    ids = PayiHeaderNames.limit_ids.lower()  # a comma inside one id is encoded, so its list is split first
-    return {name: value if name == ids else unquote(value) for name, value in lower.items()}
+    # a comma inside one limit id is encoded, so their list is split first
+    return {name: value if name == _LIMIT_IDS else unquote(value) for name, value in lower.items()}
 
 
 def _limit_ids(headers: Mapping[str, str]) -> tuple[str, ...]:
-    parts = [part.strip() for part in headers.get(PayiHeaderNames.limit_ids.lower(), "").split(",")]
-    encoded = headers.get(names.ENCODING.lower()) == "percent"
-    return _distinct([unquote(part) for part in parts] if encoded else parts)
+    listed = headers.get(_LIMIT_IDS)
+    if not listed:
+        return ()
+    parts = [part.strip() for part in listed.split(",")]
+    return _distinct([unquote(part) for part in parts] if headers.get(_ENCODING) == "percent" else parts)
 
 
 def _distinct(parts: list[str]) -> tuple[str, ...]:
     """Drop blanks; raises `ContractError` `duplicate_limit_id` for an id named twice (limits-semantics section 6.1)."""
-    ids = [part for part in parts if part]
+    ids = [part for part in parts if part] if "" in parts else parts
     if len(set(ids)) != len(ids):
         twice = next(limit_id for limit_id in ids if ids.count(limit_id) > 1)
         raise ContractError("duplicate_limit_id", f"limit_ids: {twice!r} is named twice")
@@ -166,7 +279,7 @@ def _version(text: str | None) -> int | None:
 
 
 def _event_id(text: str | None) -> str | None:
-    if text is not None and (not 1 <= len(text) <= _MAX_EVENT_ID or not all("!" <= char <= "~" for char in text)):
+    if text is not None and not _EVENT_ID.fullmatch(text):
         raise ContractError(
             "request_processing_error",
             f"event_id: {text[:80]!r} is not 1 to {_MAX_EVENT_ID} printable ASCII characters",

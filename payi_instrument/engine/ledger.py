@@ -5,9 +5,10 @@ Rows are plain slots objects and tuples: they are made for every event, and both
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, Inexact
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
@@ -22,6 +23,18 @@ if TYPE_CHECKING:
 
     from payi_instrument.engine.pricing import ResourceVersion
     from payi_instrument.event import Attribution, UsageEvent
+
+
+REVISION = "0003"
+"""The schema's newest revision; a test holds it against the migrations."""
+
+
+class RacedError(Exception):
+    """Say that another process stored a part of what a transaction was about to store; nothing was stored, do it again."""
+
+
+class UnstorableError(ValueError):
+    """Say that a value is none that the database can hold; nothing was stored."""
 
 
 class LedgerBusyError(APIConnectionError):
@@ -62,17 +75,48 @@ def plain_amount(value: Decimal, whole_digits: int, places: int) -> Decimal | No
     return Decimal(f"{shortest:f}") if isinstance(exponent, int) and exponent >= -places else None
 
 
-UNSTORABLE = "unstorable: the event held half a character or a number past 32 bits"
+def plain(amount: Decimal) -> Decimal:
+    """Return an amount in plain notation, without the zeros that a column's scale adds."""
+    return Decimal(f"{amount.normalize(EXACT):f}")
+
+
+_MOST = {"category": 256, "provider_response_id": 512}
+"""Characters of the texts that PostgreSQL keeps in an index, which takes no long ones."""
+_COLUMNS = frozenset(
+    (*_MOST, "resource", "limit_ids", "user_id", "account_name", "use_case_name", "use_case_id", "use_case_step")
+)
+"""Texts of an event that are stored, or looked for, as they are; the others are JSON in the ledger."""
+UNFIT = (
+    f"half a character, a NUL, a number past 32 bits, or a text past {' or '.join(map(str, _MOST.values()))} characters"
+)
+"""What not every database can keep; all refuse it alike."""
+UNSTORABLE = f"unstorable: the event held {UNFIT}"
 """Warning of an event that had to be changed before it could be stored."""
 
 
-def storable(event: UsageEvent) -> tuple[UsageEvent, list[str]]:
-    """Return an event without what no database takes, and the names of the members that held it.
+def is_fit(event: UsageEvent) -> bool:
+    """Say whether an event holds neither a NUL nor too much in a text that has a column: one step, for every event."""
+    category, response, who = event.category, event.provider_response_id, event.attribution
+    texts = (
+        f"{category}{event.resource}{response}{''.join(who.limit_ids)}{who.user_id}{who.account_name}"
+        f"{who.use_case_name}{who.use_case_id}{who.use_case_step}"
+    )
+    return (
+        "\0" not in texts
+        and len(category) <= _MOST["category"]
+        and (response is None or len(response) <= _MOST["provider_response_id"])
+    )
 
-    Half characters become `?`, numbers past 32 bits are dropped.
+
+def storable(event: UsageEvent) -> tuple[UsageEvent, list[str]]:
+    """Return an event without what not every database can keep, and the names of the members that held it.
+
+    Half characters and NULs become `?`, texts that are too long end early, numbers past 32 bits are dropped.
     """
     of_attribution, of_event = _storable(event.attribution), _storable(event)
     names = [*of_attribution, *of_event]
+    if "limit_ids" in of_attribution:
+        of_attribution["limit_ids"] = tuple(dict.fromkeys(of_attribution["limit_ids"]))
     attribution = replace(event.attribution, **of_attribution)
     warnings = (*of_event.pop("warnings", event.warnings), UNSTORABLE)
     return replace(event, **{**of_event, "attribution": attribution, "warnings": warnings}), names
@@ -83,22 +127,32 @@ def _storable(part: UsageEvent | Attribution) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     for name in part.__slots__:
         value: object = getattr(part, name)
-        changed = _whole(value)
+        changed = whole(value)
         if isinstance(value, int) and abs(value) > MAX_COUNT:
             changed = None
+        elif name in _COLUMNS:
+            changed = _without_nul(changed)
+        if isinstance(changed, str) and name in _MOST:
+            changed = changed[: _MOST[name]]
         if changed != value:
             changes[name] = changed
     return changes
 
 
-def _whole(value: object) -> object:
+def _without_nul(value: object) -> object:
+    if isinstance(value, tuple):
+        return tuple(map(_without_nul, cast("tuple[object, ...]", value)))
+    return value.replace("\0", "?") if isinstance(value, str) else value
+
+
+def whole(value: object) -> object:
     """Return a text, or whatever holds texts, without half characters."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, Mapping):
-        return {_whole(key): _whole(item) for key, item in cast("Mapping[str, object]", value).items()}
+        return {whole(key): whole(item) for key, item in cast("Mapping[str, object]", value).items()}
     if isinstance(value, (list, tuple)):
-        items = map(_whole, cast("Sequence[object]", value))
+        items = map(whole, cast("Sequence[object]", value))
         return tuple(items) if isinstance(value, tuple) else list(items)
     return value
 
@@ -119,6 +173,14 @@ def is_name(text: str, most: int) -> bool:
 
 STATES = ("ok", "exceeded", "overrun", "blocked", "blocked_external", "failed")
 """The states that an event reports for a limit, each with a counter of its own."""
+
+
+class Ingest(NamedTuple):
+    """One event for one application; with `replaces` it takes the place of the response's stored event."""
+
+    application: str
+    event: UsageEvent
+    replaces: bool = False
 
 
 class EventRow(NamedTuple):
@@ -155,7 +217,8 @@ class EventRow(NamedTuple):
 class LimitRow:
     """What the meter reads and writes of one limit: its terms, what was spent on each side, the counters.
 
-    `since` is when these totals began (µs), None before the first reset; `created` when the limit was made.
+    `since` is when these totals began (µs), None before the first reset; `created` when the limit was made. `soft` is the
+    spend from which on the state is `exceeded`, and `told` what every event stores of it: both stay as they are.
     """
 
     limit_id: str
@@ -173,6 +236,13 @@ class LimitRow:
     since: int | None = None
     created: int = 0
     changed: bool = False
+    soft: Decimal = field(init=False)
+    told: tuple[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Work out what stays the same from event to event."""
+        self.soft = EXACT.multiply(self.max, self.threshold)
+        self.told = (f'[{json.dumps(self.limit_id)},"', f'","{self.limit_type}","{self.max:f}","')
 
 
 @dataclass(slots=True)
@@ -244,16 +314,12 @@ class InstanceStore(Protocol):
         ...
 
 
-class IngestStore(Protocol):
-    """What the ingest path needs of a database; every method but `transaction` runs inside one."""
+class Books(Protocol):
+    """What the ingest path reads and writes inside one transaction."""
 
     @property
     def instances(self) -> InstanceStore:
         """Return what knows of use cases."""
-        ...
-
-    def transaction(self) -> AbstractContextManager[None]:
-        """Hold the writer's lock until the block ends, then commit; an exception rolls back."""
         ...
 
     def lock_limits(self, application: str, limit_ids: Sequence[str]) -> dict[str, LimitRow]:
@@ -294,4 +360,12 @@ class IngestStore(Protocol):
 
     def has_custom_category(self, category: str) -> bool:
         """Say whether a category has a custom resource that is not deleted."""
+        ...
+
+
+class IngestStore(Protocol):
+    """What the ingest path needs of a database."""
+
+    def transaction(self, batch: Sequence[Ingest]) -> AbstractContextManager[Books]:
+        """Hold the writer's lock until the block ends, then commit what a batch of events wrote; an exception rolls back."""
         ...

@@ -34,14 +34,16 @@ def spent(limit: LimitRow) -> Decimal:
     return EXACT.add(limit.spent_input, limit.spent_output)
 
 
-def state_at(limit_type: str, maximum: Decimal, threshold: Decimal, spend: Decimal) -> str:
-    """Return the state of a limit at a spend: `ok`, `exceeded`, `overrun` or `blocked` (section 4)."""
+def state_at(limit_type: str, maximum: Decimal, soft: Decimal, spend: Decimal) -> str:
+    """Return the state of a limit at a spend: `ok`, `exceeded`, `overrun` or `blocked`; `soft` is its max times threshold.
+
+    Source: limits-semantics section 4.
+    """
+    if spend < soft:
+        return "ok"
     if limit_type == "block":
-        if spend >= maximum:
-            return "blocked"
-    elif spend > maximum:
-        return "overrun"
-    return "exceeded" if spend >= EXACT.multiply(maximum, threshold) else "ok"
+        return "blocked" if spend >= maximum else "exceeded"
+    return "overrun" if spend > maximum else "exceeded"
 
 
 def event_state(limit: LimitRow, spend: Decimal, *, failed: bool, refused_by: frozenset[str]) -> str:
@@ -51,7 +53,7 @@ def event_state(limit: LimitRow, spend: Decimal, *, failed: bool, refused_by: fr
     """
     if refused_by:
         return "blocked" if limit.limit_id in refused_by else "blocked_external"
-    state = state_at(limit.limit_type, limit.max, limit.threshold, spend)
+    state = state_at(limit.limit_type, limit.max, limit.soft, spend)
     return "failed" if failed and state != "blocked" else state
 
 

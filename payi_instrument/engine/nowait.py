@@ -7,16 +7,17 @@ who move the log into the file. Design decision 8: a lone caller pays no hop.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from payi_instrument.engine.ledger import LedgerBusyError
+from payi_instrument.engine.ledger import IngestStore, LedgerBusyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from payi_instrument.engine.ledger import LimitRow
-    from payi_instrument.engine.meter import Ingest, Meter, Outcome
-    from payi_instrument.engine.store_sqlite import SqliteStore
+    from payi_instrument.engine.bookkeeper import Outcome
+    from payi_instrument.engine.commit import Lock
+    from payi_instrument.engine.ledger import Ingest, LimitRow
+    from payi_instrument.engine.meter import Meter
 
 _IN_A_ROW = 100
 """Commits between two that are left to the others; SQLite moves its log after about twice as many."""
@@ -24,10 +25,35 @@ _MAX_BATCH = 16
 """Most events that are worth less than the way to a thread and back."""
 
 
+class NoWaitStore(IngestStore, Protocol):
+    """A store that raises `LedgerBusyError` where another would wait."""
+
+    @property
+    def lock(self) -> Lock:
+        """Return the lock that guards it."""
+        ...
+
+    def read_limits(self, application: str, limit_ids: Sequence[str]) -> dict[str, LimitRow]:
+        """Read the limits that exist as they stand; raises `APIConnectionError`."""
+        ...
+
+    def close(self) -> None:
+        """Close it."""
+        ...
+
+
+class MayWaitStore(Protocol):
+    """A store that others wait for."""
+
+    def without_waiting(self) -> NoWaitStore | None:
+        """Return a store of the same ledger that never waits, None where that can't be."""
+        ...
+
+
 class NoWait:
     """Book and read without waiting; None is the answer where that can't be done now, and nothing was stored then."""
 
-    def __init__(self, store: SqliteStore, meter: Callable[[SqliteStore], Meter]) -> None:
+    def __init__(self, store: MayWaitStore, meter: Callable[[IngestStore], Meter]) -> None:
         """Take the ledger that others wait for, and how to make a meter on a store."""
         self._store = store.without_waiting()
         self._meter = meter(self._store) if self._store is not None else None

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from payi_instrument.engine.ledger import EventRow, from_micros
+from payi_instrument.engine.ledger import EventRow, LimitRow, from_micros
 from payi_instrument.engine.pricing import EXACT, Cost
 from payi_instrument.wire.ingest import IngestResponse
 from payi_instrument.wire.model import Money
@@ -24,7 +24,7 @@ from payi_instrument.wire.result import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _NOTHING = Money(0)
 
@@ -51,9 +51,13 @@ class Standing(NamedTuple):
             ratio=spent / cap,
         )
 
-    def stored(self) -> tuple[str, str, str, str, str]:
-        """Return the standing as the ledger keeps it."""
-        return (self.limit_id, self.state, self.limit_type, f"{self.max:f}", f"{self.spend:f}")
+
+class Stood(NamedTuple):
+    """The limits that an event counts on, and side by side the state that it reports and the spend after it."""
+
+    limits: Sequence[LimitRow]
+    states: Sequence[str]
+    spends: Sequence[Decimal]
 
 
 @dataclass(slots=True)
@@ -62,18 +66,27 @@ class Booked:
 
     row: EventRow
     cost: Cost
-    standings: list[Standing]
     notes: Mapping[str, object] = field(default_factory=dict[str, object])
+    stood: Stood | None = None
 
     @classmethod
     def stored(cls, row: EventRow) -> Booked:
         """Return the booking of an event as it was made when the event was stored."""
-        standings = [
-            Standing(limit_id, state, limit_type, Decimal(maximum), Decimal(spend))
-            for limit_id, state, limit_type, maximum, spend in json.loads(row.limits)
-        ]
         notes: dict[str, object] = json.loads(row.notes) if row.notes else {}
-        return cls(row, Cost(Decimal(row.cost_input), Decimal(row.cost_output)), standings, notes)
+        return cls(row, Cost(Decimal(row.cost_input), Decimal(row.cost_output)), notes)
+
+    @property
+    def standings(self) -> list[Standing]:
+        """Return how each limit stood after the event; made when they are asked for, since few ask."""
+        if self.stood is not None:
+            return [
+                Standing(limit.limit_id, state, limit.limit_type, limit.max, spend)
+                for limit, state, spend in zip(*self.stood, strict=True)
+            ]
+        return [
+            Standing(limit_id, state, limit_type, Decimal(maximum), Decimal(spend))
+            for limit_id, state, limit_type, maximum, spend in json.loads(self.row.limits)
+        ]
 
     @classmethod
     def known(cls, row: EventRow) -> Booked:
@@ -90,12 +103,13 @@ class Booked:
             values["unknown_units"] = {
                 unit: IngestUnits.of(input=counts[0], output=counts[1]) for unit, counts in unknown.items()
             }
-        if blocked := [standing.limit_id for standing in self.standings if standing.state == "blocked"]:
+        standings = self.standings
+        if blocked := [standing.limit_id for standing in standings if standing.state == "blocked"]:
             values["blocked_limit_ids"] = blocked
         row = self.row
         return XproxyResult.of(
             request_id=row.request_id,
-            limits={standing.limit_id: standing.result() for standing in self.standings},
+            limits={standing.limit_id: standing.result() for standing in standings},
             cost=_cost(self.cost),
             use_case_name=row.use_case_name,
             use_case_id=row.use_case_id,

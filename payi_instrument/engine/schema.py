@@ -1,7 +1,8 @@
 """The ledger's tables, once for both databases, in SQLAlchemy Core.
 
 Money is NUMERIC on PostgreSQL and canonical decimal text in STRICT tables on SQLite, times are whole microseconds since
-1970 UTC, JSON is text (design decision 11).
+1970 UTC, JSON is text (design decision 11). Text compares by code point, as SQLite and Python compare it, in whatever
+language a PostgreSQL database was made.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-from payi_instrument.engine.ledger import STATES, from_micros, to_micros
+from payi_instrument.engine.ledger import STATES, from_micros, plain, to_micros
 
 
 class Money(TypeDecorator[Decimal]):
@@ -47,7 +48,9 @@ class Money(TypeDecorator[Decimal]):
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
         """Read a decimal."""
-        return None if value is None else Decimal(value)
+        if value is None:
+            return None
+        return plain(value) if dialect.name == "postgresql" else Decimal(value)
 
 
 class Moment(TypeDecorator[datetime]):
@@ -69,6 +72,7 @@ class Moment(TypeDecorator[datetime]):
         return None if value is None else from_micros(value)
 
 
+_TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 _LONG = BigInteger().with_variant(Integer, "sqlite")  # STRICT tables know INTEGER and REAL only
 _FLOAT: TypeEngine[float] = Double[float]().with_variant(REAL[float](), "sqlite")
 
@@ -77,31 +81,31 @@ metadata = MetaData()
 events = Table(
     "events",
     metadata,
-    Column("request_id", Text, nullable=False),
-    Column("application", Text, nullable=False),
-    Column("event_id", Text),
-    Column("category", Text, nullable=False),
-    Column("resource", Text),
-    Column("resource_id", Text),
-    Column("provider_response_id", Text),
+    Column("request_id", _TEXT, nullable=False),
+    Column("application", _TEXT, nullable=False),
+    Column("event_id", _TEXT),
+    Column("category", _TEXT, nullable=False),
+    Column("resource", _TEXT),
+    Column("resource_id", _TEXT),
+    Column("provider_response_id", _TEXT),
     Column("event_timestamp", Moment, nullable=False),
     Column("ingest_timestamp", Moment, nullable=False),
-    Column("units", Text, nullable=False),
+    Column("units", _TEXT, nullable=False),
     Column("cost_input", Money, nullable=False),
     Column("cost_output", Money, nullable=False),
-    Column("limits", Text, nullable=False),
-    Column("user_id", Text),
-    Column("account_name", Text),
-    Column("use_case_name", Text),
-    Column("use_case_id", Text),
+    Column("limits", _TEXT, nullable=False),
+    Column("user_id", _TEXT),
+    Column("account_name", _TEXT),
+    Column("use_case_name", _TEXT),
+    Column("use_case_id", _TEXT),
     Column("use_case_version", Integer),
-    Column("use_case_step", Text),
+    Column("use_case_step", _TEXT),
     Column("http_status_code", Integer),
     Column("end_to_end_latency_ms", Integer),
     Column("time_to_first_token_ms", Integer),
-    Column("properties", Text),
-    Column("notes", Text),
-    Column("detail", Text),
+    Column("properties", _TEXT),
+    Column("notes", _TEXT),
+    Column("detail", _TEXT),
     PrimaryKeyConstraint("request_id"),
     UniqueConstraint("application", "event_id"),
     Index("events_by_response", "application", "category", "provider_response_id"),
@@ -112,10 +116,10 @@ events = Table(
 limits = Table(
     "limits",
     metadata,
-    Column("application", Text, nullable=False),
-    Column("limit_id", Text, nullable=False),
-    Column("limit_name", Text, nullable=False),
-    Column("limit_type", Text, nullable=False),
+    Column("application", _TEXT, nullable=False),
+    Column("limit_id", _TEXT, nullable=False),
+    Column("limit_name", _TEXT, nullable=False),
+    Column("limit_type", _TEXT, nullable=False),
     Column("max", Money, nullable=False),
     Column("threshold", Money, nullable=False),
     Column("spent_input", Money, nullable=False),
@@ -123,7 +127,7 @@ limits = Table(
     *(Column(state, _LONG, nullable=False) for state in STATES),
     Column("created", Moment, nullable=False),
     Column("updated", Moment, nullable=False),
-    Column("properties", Text, nullable=False),
+    Column("properties", _TEXT, nullable=False),
     Column("since", Moment),
     PrimaryKeyConstraint("application", "limit_id"),
     UniqueConstraint("application", "limit_name"),
@@ -135,11 +139,11 @@ limits = Table(
 limit_periods = Table(
     "limit_periods",
     metadata,
-    Column("application", Text, nullable=False),
-    Column("limit_id", Text, nullable=False),
+    Column("application", _TEXT, nullable=False),
+    Column("limit_id", _TEXT, nullable=False),
     Column("until", Moment, nullable=False),
-    Column("limit_name", Text, nullable=False),
-    Column("limit_type", Text, nullable=False),
+    Column("limit_name", _TEXT, nullable=False),
+    Column("limit_type", _TEXT, nullable=False),
     Column("max", Money, nullable=False),
     Column("spent_input", Money, nullable=False),
     Column("spent_output", Money, nullable=False),
@@ -152,11 +156,11 @@ limit_periods = Table(
 resource_versions = Table(
     "resource_versions",
     metadata,
-    Column("resource_id", Text, nullable=False),
-    Column("category", Text, nullable=False),
-    Column("resource", Text, nullable=False),
+    Column("resource_id", _TEXT, nullable=False),
+    Column("category", _TEXT, nullable=False),
+    Column("resource", _TEXT, nullable=False),
     Column("start_timestamp", Moment, nullable=False),
-    Column("units", Text, nullable=False),
+    Column("units", _TEXT, nullable=False),
     Column("max_input_units", _LONG),
     Column("max_output_units", _LONG),
     Column("max_total_units", _LONG),
@@ -170,11 +174,11 @@ resource_versions = Table(
 use_case_definitions = Table(
     "use_case_definitions",
     metadata,
-    Column("application", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("description", Text, nullable=False),
+    Column("application", _TEXT, nullable=False),
+    Column("name", _TEXT, nullable=False),
+    Column("description", _TEXT, nullable=False),
     Column("logging_enabled", Integer),
-    Column("limit_config", Text),
+    Column("limit_config", _TEXT),
     Column("version", Integer, nullable=False),
     Column("created", Moment, nullable=False),
     PrimaryKeyConstraint("application", "name"),
@@ -184,12 +188,12 @@ use_case_definitions = Table(
 use_case_instances = Table(
     "use_case_instances",
     metadata,
-    Column("application", Text, nullable=False),
-    Column("use_case_id", Text, nullable=False),
-    Column("use_case_name", Text, nullable=False),
+    Column("application", _TEXT, nullable=False),
+    Column("use_case_id", _TEXT, nullable=False),
+    Column("use_case_name", _TEXT, nullable=False),
     Column("version", Integer, nullable=False),
-    Column("limit_id", Text),
-    Column("properties", Text),
+    Column("limit_id", _TEXT),
+    Column("properties", _TEXT),
     PrimaryKeyConstraint("application", "use_case_id", "use_case_name"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
@@ -200,11 +204,11 @@ beside it: a row is made for nearly every traced run."""
 kpis = Table(
     "kpis",
     metadata,
-    Column("application", Text, nullable=False),
-    Column("use_case_name", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("description", Text, nullable=False),
-    Column("kpi_type", Text, nullable=False),
+    Column("application", _TEXT, nullable=False),
+    Column("use_case_name", _TEXT, nullable=False),
+    Column("name", _TEXT, nullable=False),
+    Column("description", _TEXT, nullable=False),
+    Column("kpi_type", _TEXT, nullable=False),
     Column("goal", _FLOAT, nullable=False),
     Column("created", Moment, nullable=False),
     Column("updated", Moment, nullable=False),
@@ -215,11 +219,11 @@ kpis = Table(
 kpi_scores = Table(
     "kpi_scores",
     metadata,
-    Column("application", Text, nullable=False),
-    Column("use_case_name", Text, nullable=False),
-    Column("use_case_id", Text, nullable=False),
-    Column("kpi_name", Text, nullable=False),
-    Column("kpi_type", Text, nullable=False),
+    Column("application", _TEXT, nullable=False),
+    Column("use_case_name", _TEXT, nullable=False),
+    Column("use_case_id", _TEXT, nullable=False),
+    Column("kpi_name", _TEXT, nullable=False),
+    Column("kpi_type", _TEXT, nullable=False),
     Column("score", _FLOAT, nullable=False),
     Column("created", Moment, nullable=False),
     Column("updated", Moment, nullable=False),
@@ -227,3 +231,56 @@ kpi_scores = Table(
     sqlite_strict=True,
 )
 """Scores outlive their KPI: what was recorded stays."""
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("key_id", _TEXT, nullable=False),
+    Column("application", _TEXT, nullable=False),
+    Column("scope", _TEXT, nullable=False),
+    Column("secret_hash", _TEXT, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("revoked", Moment),
+    PrimaryKeyConstraint("key_id"),
+    sqlite_strict=True,
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("application", _TEXT, nullable=False),
+    Column("key", _TEXT, nullable=False),
+    Column("target_digest", _TEXT, nullable=False),
+    Column("body_digest", _TEXT, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("reply", _TEXT, nullable=False),
+    Column("created", Moment, nullable=False),
+    PrimaryKeyConstraint("application", "key"),
+    Index("idempotency_keys_by_age", "created"),
+    sqlite_strict=True,
+)
+"""The first replies to management calls, for a day (wire-api section 1.7); the target is method and path."""
+
+pruned_totals = Table(
+    "pruned_totals",
+    metadata,
+    Column("application", _TEXT, nullable=False),
+    Column("limit_id", _TEXT, nullable=False),
+    Column("until", Moment, nullable=False),
+    Column("spent_input", Money, nullable=False),
+    Column("spent_output", Money, nullable=False),
+    *(Column(state, _LONG, nullable=False) for state in STATES),
+    PrimaryKeyConstraint("application", "limit_id", "until"),
+    sqlite_strict=True,
+)
+"""What events that were pruned had added to a limit's periods; `until` is the end of a closed one, 0 for the running one."""
+
+ledger_facts = Table(
+    "ledger_facts",
+    metadata,
+    Column("name", _TEXT, nullable=False),
+    Column("value", _TEXT, nullable=False),
+    PrimaryKeyConstraint("name"),
+    sqlite_strict=True,
+)
+"""What is known of the ledger as a whole: `pruned_before` is the moment before which events may be gone."""

@@ -17,7 +17,7 @@ from functools import lru_cache
 from threading import RLock, get_ident
 from typing import TYPE_CHECKING, Any
 
-from payi_instrument.engine.ledger import STATES, EventRow, LedgerBusyError, LimitRow, PeriodRow
+from payi_instrument.engine.ledger import REVISION, STATES, EventRow, LedgerBusyError, LimitRow, PeriodRow
 from payi_instrument.engine.resources import CustomVersion, to_versions
 from payi_instrument.engine.store_sqlite_use_cases import SqliteInstances
 from payi_instrument.errors import APIConnectionError, PayiError
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from types import TracebackType
 
+    from payi_instrument.engine.ledger import Ingest
     from payi_instrument.engine.pricing import ResourceVersion
+    from payi_instrument.engine.store_core.on_sqlite import SqliteCore
 
 _OLDEST = (3, 37, 0)
 """STRICT tables came with this version."""
 _BUSY_TIMEOUT_S = 30
-HEAD = "0002"
-"""The schema's newest revision; a test holds it against the migrations."""
 _OURS = {"alembic_version", "events", "limits", "resource_versions"}
 """Tables that every revision has; a file without them is another program's."""
 
@@ -88,7 +88,7 @@ class SqliteStore:
         if sqlite3.sqlite_version_info < _OLDEST:
             msg = f"SQLite {sqlite3.sqlite_version} is too old: 3.37 or newer is needed"
             raise PayiError(msg)
-        self._path = path
+        self.path = path
         self._synchronous = synchronous
         self._waits = waits
         self._closed = False
@@ -102,14 +102,14 @@ class SqliteStore:
             self._connection = self._connect()
             self._open()
         except (sqlite3.Error, OSError) as error:
-            raise _no_ledger(self._path, str(error)) from error
+            raise _no_ledger(self.path, str(error)) from error
         self._execute = self._connection.execute
-        self._file = _file_at(self._path)
+        self._file = _file_at(self.path)
 
     def _connect(self) -> sqlite3.Connection:
         timeout = _BUSY_TIMEOUT_S if self._waits else 0
         connection = sqlite3.connect(
-            self._path or ":memory:", timeout=timeout, isolation_level=None, check_same_thread=False
+            self.path or ":memory:", timeout=timeout, isolation_level=None, check_same_thread=False
         )
         connection.execute(f"PRAGMA synchronous = {self._synchronous}")
         if not self._waits:
@@ -120,34 +120,34 @@ class SqliteStore:
         """Make the schema, or bring it up to date, one process at a time (design decision 10)."""
         with ExitStack() as failing:
             failing.callback(self._connection.close)
-            if self._path is None:
+            if self.path is None:
                 _create(self._connection)
-            elif not _ready(self._connection, self._path):
+            elif not _ready(self._connection, self.path):
                 from filelock import FileLock
 
-                with FileLock(f"{self._path}.lock"):
-                    if not _ready(self._connection, self._path):
-                        self._migrate(self._path)
+                with FileLock(f"{self.path}.lock"):
+                    if not _ready(self._connection, self.path):
+                        self._migrate(self.path)
             failing.pop_all()
 
     def _migrate(self, path: str) -> None:
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute(f"PRAGMA synchronous = {self._synchronous}")
-        from sqlalchemy import URL
+        from sqlalchemy import URL, NullPool, create_engine
 
         from payi_instrument.engine.migrations import upgrade
 
-        upgrade(URL.create("sqlite", database=path))
+        upgrade(create_engine(URL.create("sqlite", database=path), poolclass=NullPool))
 
     def without_waiting(self) -> SqliteStore | None:
         """Return a store of the same ledger that never waits for a writer nor for the disk; None where that can't be."""
-        if self._path is None:
+        if self.path is None:
             return self
-        return self._another(self._path, waits=False) if self._synchronous == "normal" else None
+        return self._another(self.path, waits=False) if self._synchronous == "normal" else None
 
     def reader(self) -> SqliteStore:
         """Return a store of the same ledger to read from while this one writes; itself when the ledger is in memory."""
-        return self if self._path is None else self._another(self._path)
+        return self if self.path is None else self._another(self.path)
 
     def _another(self, path: str, *, waits: bool = True) -> SqliteStore:
         """Open the file once more, and let go of one that was deleted or replaced: all have to mean the same file."""
@@ -160,12 +160,18 @@ class SqliteStore:
                 self.lock.release()
         return SqliteStore(path, synchronous=self._synchronous, waits=waits)
 
+    def core(self) -> SqliteCore:
+        """Return the ledger's cold side."""
+        from payi_instrument.engine.store_core.on_sqlite import SqliteCore
+
+        return SqliteCore(self, self.reader())
+
     def lock_to_write(self) -> RLock:
         """Return `lock`, for those who wait; raises `LedgerBusyError` when the calling thread would wait for itself.
 
         A signal's handler does that when it interrupts a transaction, whichever connection to the file that is on.
         """
-        if (self._path or self, get_ident()) in _writing:
+        if (self.path or self, get_ident()) in _writing:
             msg = "the ledger is in the middle of another operation of this thread; call it from another thread"
             raise LedgerBusyError(msg)
         return self.lock
@@ -174,7 +180,7 @@ class SqliteStore:
     def writing(self) -> Generator[None]:
         """Hold the lock while the block writes; raises `LedgerBusyError` as :meth:`lock_to_write` does."""
         with self.lock_to_write():
-            writer = (self._path or self, get_ident())
+            writer = (self.path or self, get_ident())
             try:
                 _writing.add(writer)
                 yield
@@ -190,13 +196,13 @@ class SqliteStore:
         """Return what knows of use cases, on a transaction of the caller's."""
         return SqliteInstances(execute)
 
-    def transaction(self) -> _Transaction:
+    def transaction(self, batch: Sequence[Ingest]) -> _Transaction:  # noqa: ARG002  # statements cost no round trip here
         """Hold SQLite's write lock until the block ends; the caller holds `lock`.
 
         Raises `LedgerBusyError` when a store that does not wait finds another writer, `APIConnectionError` when SQLite
         fails; nothing is stored then.
         """
-        return _Transaction(self._connection, self._path, (self._path or self, get_ident()))
+        return _Transaction(self, (self.path or self, get_ident()))
 
     def lock_limits(self, application: str, limit_ids: Sequence[str]) -> dict[str, LimitRow]:
         """Read the limits that exist; the transaction has every lock there is."""
@@ -209,9 +215,10 @@ class SqliteStore:
     def read_limits(self, application: str, limit_ids: Sequence[str]) -> dict[str, LimitRow]:
         """Read the limits that exist as they stand, outside a transaction; raises `APIConnectionError`."""
         try:
-            return self.lock_limits(application, limit_ids)
+            with self.lock:
+                return self.lock_limits(application, limit_ids)
         except sqlite3.Error as error:
-            raise _unusable(self._path, error) from error
+            raise _unusable(self.path, error) from error
 
     def insert_event(self, row: EventRow) -> bool:
         """Store an event; False when its event id is known already."""
@@ -294,7 +301,7 @@ class SqliteStore:
         A child would inherit SQLite's belief in file locks that belong to its parent alone: when the parent goes, the
         log is deleted under the child, and what the child stores is lost.
         """
-        if self._path is not None:
+        if self.path is not None:
             self._connection.close()
 
     def return_to_file(self) -> None:
@@ -302,31 +309,32 @@ class SqliteStore:
 
         Raises `PayiError` when that fails; the store is of no use then.
         """
-        if self._path is not None and not self._closed:
+        if self.path is not None and not self._closed:
             self._reach()
 
 
 class _Transaction:
     """One write transaction, as a class: a generator's context manager costs as much as a statement."""
 
-    __slots__ = ("_connection", "_path", "_writer")
+    __slots__ = ("_connection", "_store", "_writer")
 
-    def __init__(self, connection: sqlite3.Connection, path: str | None, writer: _Writer) -> None:
-        self._connection = connection
-        self._path = path
+    def __init__(self, store: SqliteStore, writer: _Writer) -> None:
+        self._store = store
+        self._connection = store.connection
         self._writer = writer
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> SqliteStore:
         try:
             _writing.add(self._writer)
             self._connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
             _writing.discard(self._writer)
-            raise _unusable(self._path, error) from error
+            raise _unusable(self._store.path, error) from error
         except BaseException:  # Ctrl-C while SQLite waited for its lock is raised once it has the lock
             self._roll_back()
             _writing.discard(self._writer)
             raise
+        return self._store
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -339,14 +347,14 @@ class _Transaction:
         finally:
             _writing.discard(self._writer)
         if isinstance(error, sqlite3.Error):
-            raise _unusable(self._path, error) from error
+            raise _unusable(self._store.path, error) from error
 
     def _commit(self) -> None:
         try:
             self._connection.execute("COMMIT")
         except sqlite3.Error as failure:
             self._roll_back()
-            raise _unusable(self._path, failure) from failure
+            raise _unusable(self._store.path, failure) from failure
 
     def _roll_back(self) -> None:
         with suppress(sqlite3.Error):  # what went wrong before is the news
@@ -406,10 +414,10 @@ _term = lru_cache(1024)(Decimal)  # max and threshold stay the same from event t
 def _ready(connection: sqlite3.Connection, path: str) -> bool:
     """Say whether the file is a ledger of this package's revision in WAL mode, without touching it."""
     revision = _revision(connection, path)
-    if revision is not None and revision > HEAD:
-        problem = f"it has schema revision {revision}, this package knows up to {HEAD}; upgrade payi-instrument"
+    if revision is not None and revision > REVISION:
+        problem = f"it has schema revision {revision}, this package knows up to {REVISION}; upgrade payi-instrument"
         raise _no_ledger(path, problem)
-    return revision == HEAD and connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    return revision == REVISION and connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
 
 
 def _revision(connection: sqlite3.Connection, path: str) -> str | None:
@@ -443,6 +451,6 @@ def _create(connection: sqlite3.Connection) -> None:
     from payi_instrument.engine.store_core.creation import creation_statements
 
     connection.execute("BEGIN")
-    for statement in creation_statements("sqlite", HEAD):
+    for statement in creation_statements("sqlite", REVISION):
         connection.execute(statement)
     connection.execute("COMMIT")

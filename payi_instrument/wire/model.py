@@ -15,7 +15,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any, Self, cast
 from uuid import uuid4
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, TypeAdapter
 from pydantic_core import core_schema
 
 if TYPE_CHECKING:
@@ -145,6 +145,20 @@ def json_text(value: object) -> str:
 def answer_text(value: object) -> str:
     """Write what an answer carries as JSON: as :func:`json_text` does, times with `Z`, what is not finite as null."""
     return _numbered(json.dumps(_with(value, _shown), default=_plain, separators=(",", ":"), ensure_ascii=False))
+
+
+def reply_text(body: object) -> bytes:
+    """Write the body of a reply, a model or plain values, as JSON: what was not set is left out; nothing for None."""
+    if body is None:
+        return b""
+    kind: Any = type(body)
+    text = answer_text(_adapter(kind).dump_python(body, exclude_unset=True))
+    return text.encode(errors="backslashreplace")  # half a character is an escape in JSON too
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def _numbered(text: str) -> str:

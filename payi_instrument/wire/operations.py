@@ -101,13 +101,17 @@ INGEST = Operation(
     body=ing.IngestRequest,
     query=IngestQuery,
     errors=(
+        "required_field_missing",
         "invalid_ingest_event_timestamp",
         "blocking_limit_not_allowed",
         "category_not_found",
         "category_resource_not_found",
         "duplicate_limit_id",
+        "invalid_limit_id",
         "invalid_limit_ids",
         "invalid_use_case_name",
+        "invalid_user_id",
+        "invalid_tags",
     ),
 )
 INGEST_BULK = Operation(
@@ -255,7 +259,13 @@ CREATE_DEFINITION = Operation(
     use.UseCaseDefinition,
     body=use.CreateDefinition,
     status=_CREATE,
-    errors=("invalid_use_case_name", "invalid_use_case_description", "use_case_already_exists"),
+    errors=(
+        "invalid_use_case_name",
+        "invalid_use_case_description",
+        "use_case_already_exists",
+        "create_limit_validation_failed",
+        "invalid_max_limit",
+    ),
 )
 RETRIEVE_DEFINITION = Operation(
     "use_cases.definitions.retrieve", "GET", _DEFINITION, use.UseCaseDefinition, errors=("use_case_not_found",)
@@ -307,7 +317,7 @@ CREATE_KPI = Operation(
     f"{_DEFINITION}/kpis",
     use.Kpi,
     body=use.CreateKpi,
-    errors=("use_case_not_found", "kpi_already_exists"),
+    errors=("use_case_not_found", "invalid_use_case_description", "kpi_already_exists"),
 )
 _KPI = f"{_DEFINITION}/kpis/{{kpi_name}}"
 RETRIEVE_KPI = Operation(
@@ -319,7 +329,7 @@ UPDATE_KPI = Operation(
     _KPI,
     use.Kpi,
     body=use.UpdateKpi,
-    errors=("use_case_not_found", "kpi_not_found"),
+    errors=("use_case_not_found", "kpi_not_found", "invalid_use_case_description"),
 )
 DELETE_KPI = Operation(
     "use_cases.definitions.kpis.delete", "DELETE", _KPI, use.Kpi, errors=("use_case_not_found", "kpi_not_found")
@@ -346,7 +356,7 @@ UPDATE_SCORE = Operation(
     f"{_INSTANCE}/kpis/{{kpi_name}}",
     type(None),
     body=use.ScoreRequest,
-    errors=("use_case_instance_not_found", "kpi_not_found", "invalid_kpi_score"),
+    errors=("use_case_not_found", "use_case_instance_not_found", "kpi_not_found", "invalid_kpi_score"),
 )
 LIST_SCORES = Operation(
     "use_cases.kpis.list",
@@ -396,7 +406,7 @@ CREATE_HOLD = Operation(
     met.Hold,
     body=met.HoldRequest,
     status=(201,),
-    errors=("limit_reached", "unbounded"),
+    errors=("limit_reached", "unbounded", "not_implemented"),
     extension=True,
 )
 RENEW_HOLD = Operation(
@@ -405,7 +415,7 @@ RENEW_HOLD = Operation(
     f"{_HOLDS}/{{hold_id}}/renew",
     met.Hold,
     body=met.RenewHold,
-    errors=("hold_not_found",),
+    errors=("hold_not_found", "not_implemented"),
     extension=True,
 )
 RELEASE_HOLD = Operation(
@@ -413,7 +423,7 @@ RELEASE_HOLD = Operation(
     "POST",
     f"{_HOLDS}/{{hold_id}}/release",
     lim.DefaultResponse,
-    errors=("hold_not_found",),
+    errors=("hold_not_found", "not_implemented"),
     extension=True,
 )
 

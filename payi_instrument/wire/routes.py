@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -24,9 +25,10 @@ class Route:
     """Hold what lives at a path: operations by HTTP method, and the path's arguments, percent-decoded."""
 
     operations: Mapping[str, Operation[Any]]
-    values: dict[str, str]
+    values: Mapping[str, str]
 
 
+@lru_cache(4096)
 def at(path: str) -> Route | None:
     """Return what lives at a percent-encoded path without its query; None means 404.
 

@@ -7,16 +7,17 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from meters import answered
 
-from payi_instrument.client.client import Payi
 from payi_instrument.errors import NotFoundError, PermissionDeniedError
 from payi_instrument.wire import operations as table
+from payi_instrument.wire.categories import CategoryResourceResponse
 from payi_instrument.wire.message import Request
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from meters import Place
 
-    from payi_instrument.wire.categories import CategoryResourceResponse
+    from payi_instrument.client.client import Payi
     from payi_instrument.wire.result import XproxyResult
     from tests.conftest import Refused
 
@@ -149,11 +150,11 @@ def test_r14_a_deleted_resource_may_be_made_again(client: Payi) -> None:
     first = create(client)
     client.categories.delete("c")
     path, body = {"category": "c", "resource": "r"}, {"units": PRICE, "start_timestamp": V1}
-    again = client.transport.send(Request(table.CREATE_RESOURCE, path=path, body=body))
+    again = answered(client, Request(table.CREATE_RESOURCE, path=path, body=body))
 
     assert again.status == 201
     [listed] = client.categories.resources.list("r", category="c")
-    assert listed == again.body
+    assert listed == CategoryResourceResponse(**again.body)
     assert listed.resource_id != first.resource_id
     assert retrieve(client, first).active is False
     assert use(client).resource_id == listed.resource_id
@@ -313,7 +314,7 @@ def test_e28_any_name_is_found_again(client: Payi, name: str) -> None:
     assert own(client, active=False) == [name]
 
 
-@pytest.mark.parametrize("name", ["a\r\nb", "c ", "", "C", "\ud800", "c\0"])
+@pytest.mark.parametrize("name", ["a\r\nb", "c ", "C", "\ud800", "c\0"])
 def test_a_name_that_nothing_has_is_not_found_or_refused(client: Payi, name: str) -> None:
     create(client)
     path = {"category": name, "resource": name, "resource_id": name}
@@ -327,39 +328,37 @@ def test_a_name_that_nothing_has_is_not_found_or_refused(client: Payi, name: str
     )
     for operation in operations:
         named = {part: value for part, value in path.items() if f"{{{part}}}" in operation.path}
-        reply = client.transport.send(Request(operation, path=named))
-        code = reply.body["xproxy_error"]["code"]  # type: ignore[index]
+        answer = answered(client, Request(operation, path=named))
         expected = "request_processing_error" if name in {"\ud800", "c\0"} else operation.errors[-1]
-        assert code == expected or (reply.status, code) == (404, operation.errors[0])
+        assert answer.code == expected or (answer.status, answer.code) == (404, operation.errors[0])
 
     assert resources(client) == ["r"]
 
 
 @pytest.mark.parametrize("query", [{"Active": "maybe"}, {"limit": 0}, {"limit": 1001}, {"limit": "x"}, {"active?": 1}])
 def test_a_query_that_makes_no_sense_is_refused(client: Payi, query: dict[str, object]) -> None:
-    reply = client.transport.send(Request(table.LIST_CATEGORIES, query=query))
+    answer = answered(client, Request(table.LIST_CATEGORIES, query=query))
 
-    assert reply.status == 400
-    assert reply.body["xproxy_error"]["code"] == "request_processing_error"  # type: ignore[index]
+    assert (answer.status, answer.code) == (400, "request_processing_error")
 
 
 def test_the_filter_is_read_as_the_network_sends_it(client: Payi) -> None:
     version = create(client)
     client.categories.delete("c")
     path = {"category": "c", "resource": "r"}
-    shown = client.transport.send(Request(table.LIST_RESOURCE_VERSIONS, path=path, query={"Active": "false"})).body
+    shown = answered(client, Request(table.LIST_RESOURCE_VERSIONS, path=path, query={"Active": "false"})).body
 
-    assert [item.resource_id for item in shown.items] == [version.resource_id]  # type: ignore[attr-defined]
+    assert [item["resource_id"] for item in shown["items"]] == [version.resource_id]
 
 
-def test_e8_custom_categories_are_shared_by_all_applications(tmp_path: Path) -> None:
-    one, two = (Payi(base_url=f"sqlite:///{tmp_path}/l.db?application={name}") for name in ("one", "two"))
-    with one, two:
-        made = create(one)
-        assert list(two.categories.list_resources("c")) == [made]
-        assert create(two) == made
-        assert two.categories.delete_resource("r", category="c")[0].resource_id == made.resource_id
-        assert resources(one) == []
+def test_e8_custom_categories_are_shared_by_all_applications(place: Place) -> None:
+    one, two = place.open("one"), place.open("two")
+    made = create(one)
+
+    assert list(two.categories.list_resources("c")) == [made]
+    assert create(two) == made
+    assert two.categories.delete_resource("r", category="c")[0].resource_id == made.resource_id
+    assert resources(one) == []
 
 
 def test_identical_creates_at_once_make_one_version(client: Payi) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from threading import Barrier, Lock
+from threading import Barrier, Lock, Semaphore
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +14,7 @@ from payi_instrument.client.client import Payi
 from payi_instrument.engine.appraise import Options
 from payi_instrument.engine.commit import Committer
 from payi_instrument.engine.engine import Engine
+from payi_instrument.engine.ledger import Ingest
 from payi_instrument.engine.results import Booked
 from payi_instrument.engine.store_sqlite import SqliteStore
 from payi_instrument.errors import APIConnectionError
@@ -22,63 +23,95 @@ from payi_instrument.wire.message import Request
 from payi_instrument.wire.operations import DELETE_LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from payi_instrument.engine.meter import Outcome
+    from payi_instrument.engine.bookkeeper import Outcome
 
 
 class Doubler:
-    """A committer that doubles numbers, and what it was asked to commit."""
+    """A committer that doubles numbers, each an item of its own, and what it was asked to commit.
+
+    Callers arrive at `lock` one after another, so that a test can have them wait for it.
+    """
 
     def __init__(self) -> None:
         self.groups: list[list[int]] = []
         self.trouble: BaseException | None = None
-        lock = Lock()
-        self.committer: Committer[int, int] = Committer(self._commit, lambda: lock)
+        self.lock = Lock()
+        self.arrived = Semaphore(0)
+        self.committer: Committer[list[int], int] = Committer(self._commit, self._arrive)
 
-    def _commit(self, items: list[int]) -> list[int]:
-        self.groups.append(items)
+    def _arrive(self) -> Lock:
+        self.arrived.release()
+        return self.lock
+
+    def _commit(self, items: list[list[int]]) -> list[int]:
+        numbers = [number for item in items for number in item]
+        self.groups.append(numbers)
         if self.trouble is not None:
             raise self.trouble
-        return [item * 2 for item in items]
+        return [number * 2 for number in numbers]
+
+    def commit(self, number: int) -> int:
+        return self.committer.commit([number])
+
+    def commit_all(self, numbers: Iterable[int]) -> list[int | Exception]:
+        return self.committer.commit_all([[number] for number in numbers])
+
+    def together(self, *numbers: int) -> list[Future[int]]:
+        """Commit numbers of as many threads in one group."""
+        with ThreadPoolExecutor(len(numbers)) as threads:
+            with self.lock:
+                waiting: list[Future[int]] = []
+                for number in numbers:
+                    waiting.append(threads.submit(self.commit, number))
+                    for _ in range(2):  # it looks whether it is alone, then queues and waits
+                        self.arrived.acquire()
+            return waiting
 
 
 def test_a_lone_caller_commits_its_own_item() -> None:
     doubler = Doubler()
 
-    assert doubler.committer.commit(21) == 42
-    assert doubler.committer.settle(doubler.committer.put(22)) == 44
+    assert doubler.commit(21) == 42
+    assert doubler.commit_all([22]) == [44]
+    assert doubler.commit_all([]) == []
     assert doubler.groups == [[21], [22]]
 
 
-def test_a_caller_commits_what_others_queued_before_it_too() -> None:
+def test_callers_that_wait_are_committed_together_in_the_order_they_came() -> None:
     doubler = Doubler()
-    ticket = doubler.committer.put(1)
 
-    assert doubler.committer.commit(2) == 4
-    assert doubler.committer.settle(ticket) == 2
-    assert doubler.groups == [[1, 2]]
+    assert [answer.result() for answer in doubler.together(1, 2, 3)] == [2, 4, 6]
+    assert doubler.groups == [[1, 2, 3]]
 
 
 def test_a_caller_that_fails_alone_lets_the_next_one_through() -> None:
     doubler = Doubler()
     doubler.trouble = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
-        doubler.committer.commit(1)
+        doubler.commit(1)
     doubler.trouble = None
 
-    assert doubler.committer.commit(2) == 4
+    assert doubler.commit(2) == 4
 
 
-def test_the_first_caller_commits_all_that_is_queued_in_order() -> None:
+def test_a_group_holds_a_bounded_number_of_events() -> None:
     doubler = Doubler()
-    tickets = [doubler.committer.put(number) for number in range(300)]
 
-    assert doubler.committer.settle(tickets[-1]) == 598
-    assert doubler.groups == [list(range(256)), list(range(256, 300))]
-    assert [doubler.committer.settle(ticket) for ticket in tickets] == [number * 2 for number in range(300)]
-    assert len(doubler.groups) == 2
+    assert doubler.commit_all(range(9000)) == [number * 2 for number in range(9000)]
+    assert [len(group) for group in doubler.groups] == [4000, 4000, 1000]
+
+
+def test_a_caller_with_many_events_is_not_parted() -> None:
+    sizes: list[list[int]] = []
+    committer: Committer[list[int], int] = Committer(
+        lambda items: sizes.append([len(item) for item in items]) or [sum(item) for item in items], Lock
+    )
+
+    assert committer.commit_all([[1] * 3999, [1] * 5000, [1] * 4000, [1]]) == [3999, 5000, 4000, 1]
+    assert sizes == [[3999, 5000], [4000], [1]]
 
 
 def test_every_thread_gets_its_own_answer() -> None:
@@ -88,7 +121,7 @@ def test_every_thread_gets_its_own_answer() -> None:
     def ask(first: int) -> bool:
         barrier.wait()
         numbers = range(first, first + 500)
-        return all(doubler.committer.commit(number) == number * 2 for number in numbers)
+        return all(doubler.commit(number) == number * 2 for number in numbers)
 
     with ThreadPoolExecutor(8) as threads:
         assert all(threads.map(ask, range(0, 4000, 500)))
@@ -97,28 +130,24 @@ def test_every_thread_gets_its_own_answer() -> None:
 
 def test_a_failure_reaches_every_caller_of_the_group_and_no_other() -> None:
     doubler = Doubler()
-    tickets = [doubler.committer.put(number) for number in range(3)]
     doubler.trouble = OSError("disk full")
-    for ticket in reversed(tickets):
-        with pytest.raises(OSError, match="disk full"):
-            doubler.committer.settle(ticket)
+    assert [failure.exception() for failure in doubler.together(0, 1, 2)] == [doubler.trouble] * 3
+    assert doubler.commit_all([3, 4]) == [doubler.trouble] * 2
 
     doubler.trouble = None
-    assert doubler.committer.settle(doubler.committer.put(4)) == 8
-    assert doubler.groups == [[0, 1, 2], [4]]
+    assert doubler.commit(5) == 10
+    assert doubler.groups == [[0, 1, 2], [3, 4], [5]]
 
 
 def test_an_interrupt_is_its_own_threads_and_tells_the_others_that_nothing_is_sure() -> None:
     doubler = Doubler()
-    mine, other = doubler.committer.put(1), doubler.committer.put(2)
     doubler.trouble = KeyboardInterrupt()
-    with pytest.raises(KeyboardInterrupt):
-        doubler.committer.settle(mine)
-    with pytest.raises(APIConnectionError, match="KeyboardInterrupt"):
-        doubler.committer.settle(other)
+    failures = [failure.exception() for failure in doubler.together(1, 2, 3)]
 
+    assert sorted(type(failure).__name__ for failure in failures) == ["APIConnectionError"] * 2 + ["KeyboardInterrupt"]
+    assert all("KeyboardInterrupt" in str(failure) or failure is doubler.trouble for failure in failures)
     doubler.trouble = None
-    assert doubler.committer.settle(doubler.committer.put(3)) == 6
+    assert doubler.commit(3) == 6
 
 
 class Ledger:
@@ -166,16 +195,18 @@ def test_a_full_disk_fails_every_caller_and_stores_nothing_by_half(ledger: Ledge
         [pages] = ledger.store.connection.execute("PRAGMA page_count").fetchone()
     ledger.pragma(f"max_page_count = {pages + 2}")
     large = "x" * 200_000
-    tickets = [
-        ledger.engine.put([event(number, provider_request_json=large if number == 3 else None)], "default")
-        for number in range(1, 6)
-    ]
-    with ThreadPoolExecutor(5) as threads:
-        failures = [threads.submit(ledger.engine.settle, ticket).exception() for ticket in tickets]
+    failures = ledger.engine.ingest_all(
+        [
+            [Ingest("default", event(number, provider_request_json=large if number == 3 else None))]
+            for number in range(1, 6)
+        ]
+    )
 
-    assert {type(failure) for failure in failures} == {APIConnectionError}
-    assert all(isinstance(failure.__cause__, sqlite3.OperationalError) for failure in failures if failure)
-    assert all("full" in str(failure) for failure in failures)
+    assert len(failures) == 5
+    for failure in failures:
+        assert isinstance(failure, APIConnectionError)
+        assert isinstance(failure.__cause__, sqlite3.OperationalError)
+        assert "full" in str(failure)
     assert ledger.rows() == (1, 1)
 
     ledger.pragma("max_page_count = 100000")

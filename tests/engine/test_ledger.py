@@ -8,12 +8,11 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from payi_instrument.client.client import Payi
+from meters import property_of_embedded_meters
 
 if TYPE_CHECKING:
+    from payi_instrument.client.client import Payi
     from payi_instrument.wire.limits import Limit
     from tests.conftest import Use
 
@@ -23,12 +22,10 @@ PRICES = st.decimals(0, 1000, places=18, allow_nan=False)
 COUNTS = st.tuples(st.integers(0, 10**9), st.integers(0, 10**9))
 
 
-def open_meter(price_in: Any = "0.01", price_out: Any = "0.03") -> Payi:
-    client = Payi(base_url="sqlite://")
+def prepare(client: Payi, price_in: Any = "0.01", price_out: Any = "0.03") -> None:
     prices: Any = {"text": {"input_price": price_in, "output_price": price_out}}
     client.categories.resources.create("model", category="demo", units=prices)
     client.limits.create(limit_name="a", limit_id="a", max=1)
-    return client
 
 
 def event(counts: tuple[int, int] = (1, 0), **changes: Any) -> dict[str, Any]:
@@ -45,22 +42,28 @@ def to_step(amount: Fraction) -> Fraction:
     return Fraction(round(amount * STEP), STEP)
 
 
-@settings(max_examples=40, deadline=None)
-@given(PRICES, PRICES, st.lists(COUNTS, min_size=1, max_size=30), st.randoms(use_true_random=False))
+@property_of_embedded_meters(
+    sqlite=40,
+    postgres=10,
+    price_in=PRICES,
+    price_out=PRICES,
+    events=st.lists(COUNTS, min_size=1, max_size=30),
+    rand=st.randoms(use_true_random=False),
+)
 def test_totals_are_the_exact_sum_of_rounded_costs_in_any_order_and_batches(
-    price_in: Any, price_out: Any, events: list[tuple[int, int]], rand: random.Random
+    client: Payi, price_in: Any, price_out: Any, events: list[tuple[int, int]], rand: random.Random
 ) -> None:
     rand.shuffle(events)
-    with open_meter(price_in, price_out) as client:
-        left = list(events)
-        while left:
-            size = rand.randint(1, len(left))
-            if size == 1:
-                client.ingest.units(**event(left[0]))
-            else:
-                client.ingest.bulk(events=[event(counts) for counts in left[:size]])
-            left = left[size:]
-        cost = read(client).totals.cost
+    prepare(client, price_in, price_out)
+    left = list(events)
+    while left:
+        size = rand.randint(1, len(left))
+        if size == 1:
+            client.ingest.units(**event(left[0]))
+        else:
+            client.ingest.bulk(events=[event(counts) for counts in left[:size]])
+        left = left[size:]
+    cost = read(client).totals.cost
 
     total_in = sum((to_step(Fraction(price_in) * counts[0]) for counts in events), Fraction())
     total_out = sum((to_step(Fraction(price_out) * counts[1]) for counts in events), Fraction())
@@ -68,54 +71,57 @@ def test_totals_are_the_exact_sum_of_rounded_costs_in_any_order_and_batches(
     assert Fraction(cost.total.base_exact) == total_in + total_out
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=40))
-def test_an_event_id_counts_once_however_often_it_is_sent(deliveries: list[tuple[int, bool]]) -> None:
+@property_of_embedded_meters(
+    sqlite=40, postgres=10, deliveries=st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=40)
+)
+def test_an_event_id_counts_once_however_often_it_is_sent(client: Payi, deliveries: list[tuple[int, bool]]) -> None:
+    prepare(client)
     answers: dict[int, list[tuple[str | None, float]]] = {}
-    with open_meter() as client:
-        for number, in_bulk in deliveries:
-            sent = event((number + 1, 0), event_id=f"e{number}")
-            if in_bulk:
-                [result] = client.ingest.bulk(events=[sent], extra_query={"results": True}).results or []
-            else:
-                result = client.ingest.units(**sent).xproxy_result
-            assert result is not None
-            known = answers.setdefault(number, [])
-            assert result.duplicate_request is (True if known else None)
-            known.append((result.request_id, result.limits["a"].spent or 0.0))
-        limit = read(client)
+    for number, in_bulk in deliveries:
+        sent = event((number + 1, 0), event_id=f"e{number}")
+        if in_bulk:
+            [result] = client.ingest.bulk(events=[sent], extra_query={"results": True}).results or []
+        else:
+            result = client.ingest.units(**sent).xproxy_result
+        assert result is not None
+        known = answers.setdefault(number, [])
+        assert result.duplicate_request is (True if known else None)
+        known.append((result.request_id, result.limits["a"].spent or 0.0))
+    limit = read(client)
 
     assert limit.totals.requests.total == len(answers)
     assert Fraction(limit.totals.cost.total.base_exact) == Fraction(sum(number + 1 for number in answers), 100)
     assert all(len(set(same)) == 1 for same in answers.values())
 
 
-def test_an_event_id_counts_once_whichever_thread_sends_it() -> None:
+def test_an_event_id_counts_once_whichever_thread_sends_it(client: Payi) -> None:
+    prepare(client)
     ids = [f"e{number}" for number in range(40)]
-    with open_meter() as client:
 
-        def deliver(seed: int) -> list[str]:
-            """Send every event in an order of its own; return the ids that were new."""
-            order = random.Random(seed).sample(ids, len(ids))
-            sent = [(name, client.ingest.units(**event(event_id=name)).xproxy_result) for name in order]
-            return [name for name, result in sent if not result.duplicate_request]
+    def deliver(seed: int) -> list[str]:
+        """Send every event in an order of its own; return the ids that were new."""
+        order = random.Random(seed).sample(ids, len(ids))
+        sent = [(name, client.ingest.units(**event(event_id=name)).xproxy_result) for name in order]
+        return [name for name, result in sent if not result.duplicate_request]
 
-        with ThreadPoolExecutor(8) as threads:
-            new = [name for names in threads.map(deliver, range(8)) for name in names]
+    with ThreadPoolExecutor(8) as threads:
+        new = [name for names in threads.map(deliver, range(8)) for name in names]
 
-        assert sorted(new) == sorted(ids)
-        assert read(client).totals.requests.total == 40
-        assert read(client).totals.cost.total.base == 0.4
+    assert sorted(new) == sorted(ids)
+    assert read(client).totals.requests.total == 40
+    assert read(client).totals.cost.total.base == 0.4
 
 
-def test_one_bulk_may_name_an_event_twice() -> None:
-    with open_meter() as client:
-        events = [event(event_id="e"), event(event_id="f"), event(event_id="e")]
-        answer = client.ingest.bulk(events=events, extra_query={"results": True})
+def test_one_bulk_may_name_an_event_twice(client: Payi) -> None:
+    prepare(client)
+    events = [event(event_id="e"), event(event_id="f"), event(event_id="e"), event(provider_response_id="r")]
+    events += [event(provider_response_id="r"), event(event_id="g", provider_response_id="r")]
+    answer = client.ingest.bulk(events=events, extra_query={"results": True})
 
-        assert answer.ingest_count == 3
-        assert [bool(result and result.duplicate_request) for result in answer.results or []] == [False, False, True]
-        assert read(client).totals.requests.total == 2
+    assert answer.ingest_count == 6
+    again = [bool(result and result.duplicate_request) for result in answer.results or []]
+    assert again == [False, False, True, False, True, False]
+    assert read(client).totals.requests.total == 4
 
 
 def test_r25_and_r26_a_response_id_counts_once_in_its_category(client: Payi, use: Use) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from meters import Place
 
 from payi_instrument.client.arguments import UNSET
-from payi_instrument.client.client import Payi
 from payi_instrument.errors import APIStatusError
 
 CENT = Decimal("0.01")
@@ -121,9 +121,12 @@ def code_of(call: Any, **arguments: Any) -> str | None:
 class LimitsMachine(RuleBasedStateMachine):
     """Do what any application may do, and compare."""
 
+    meter = "sqlite"
+
     @initialize(first=st.fixed_dictionaries(ACCEPTED), second=st.fixed_dictionaries(ACCEPTED))
     def open(self, first: dict[str, Any], second: dict[str, Any]) -> None:
-        self.client = Payi(base_url="sqlite://")
+        self.place = Place(self.meter)
+        self.client = self.place.open()
         self.client.categories.resources.create(
             "model", category="demo", units={"text": {"input_price": 0.01}}, start_timestamp="2024-01-01T00:00:00Z"
         )
@@ -135,8 +138,8 @@ class LimitsMachine(RuleBasedStateMachine):
         self.create({"limit_name": "two", "limit_id": "b", **second})
 
     def teardown(self) -> None:
-        if hasattr(self, "client"):
-            self.client.close()
+        if hasattr(self, "place"):
+            self.place.close()
 
     @rule(arguments=st.fixed_dictionaries(CREATED))
     def create(self, arguments: dict[str, Any]) -> None:
@@ -309,3 +312,13 @@ class LimitsMachine(RuleBasedStateMachine):
 
 LimitsMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 test_any_history_of_limits_and_events = LimitsMachine.TestCase
+
+
+class LimitsMachineOnPostgres(LimitsMachine):
+    """The same where transactions go over a connection."""
+
+    meter = "postgres"
+
+
+LimitsMachineOnPostgres.TestCase.settings = settings(max_examples=5, stateful_step_count=30)
+test_any_history_of_limits_and_events_on_postgres = LimitsMachineOnPostgres.TestCase

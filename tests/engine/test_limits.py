@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from meters import answered
 
 from payi_instrument.errors import BadRequestError, NotFoundError
 from payi_instrument.wire.message import Request
@@ -30,7 +31,7 @@ NO_AMOUNTS = [0, -5, -0.0, NAN, Decimal("sNaN"), INF, -INF, 1e21, HUGE, 1e-13]
 
 
 def status_of_create(client: Payi, **changes: Any) -> int:
-    return client.transport.send(Request(CREATE_LIMIT, body=BUDGET | changes)).status
+    return answered(client, Request(CREATE_LIMIT, body=BUDGET | changes)).status
 
 
 def names(client: Payi) -> list[str]:

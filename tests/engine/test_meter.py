@@ -9,8 +9,8 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from meters import answered, embedded
 
-from payi_instrument.client.client import Payi
 from payi_instrument.errors import BadRequestError, NotFoundError
 from payi_instrument.event import Attribution, UsageEvent
 from payi_instrument.wire.headers import BLOCKED, REFUSED
@@ -18,6 +18,9 @@ from payi_instrument.wire.message import Request
 from payi_instrument.wire.operations import INGEST
 
 if TYPE_CHECKING:
+    from meters import Place
+
+    from payi_instrument.client.client import Payi
     from payi_instrument.wire.limits import Limit
     from tests.conftest import Refused, Use
 
@@ -38,9 +41,9 @@ def counts(client: Payi, limit_id: str) -> dict[str, int]:
     return {state: count for state, count in requests.items() if count}
 
 
-def strict(option: str) -> Payi:
-    """Open a meter in memory with an option and the resource D."""
-    client = Payi(base_url=f"sqlite://?{option}")
+def strict(place: Place, **option: str) -> Payi:
+    """Return a client of a meter with an option and the resource D."""
+    client = place.open(**option)
     client.categories.resources.create("model", category="demo", units={"text": {"input_price": 0.01}})
     return client
 
@@ -107,8 +110,8 @@ def test_a_standing_says_what_is_left(client: Payi, use: Use) -> None:
     assert client.transport.limit_states(["b", "nobody"]) == {"b": standing}
 
 
-def test_l26_a_meter_may_refuse_block_limits_on_ingest() -> None:
-    with strict("block_limits_on_ingest=reject") as client:
+def test_l26_a_meter_may_refuse_block_limits_on_ingest(place: Place) -> None:
+    with strict(place, block_limits_on_ingest="reject") as client:
         limit(client, "a", 1)
         limit(client, "b", 1, limit_type="block")
         with pytest.raises(BadRequestError) as caught:
@@ -148,10 +151,9 @@ def test_l28_a_repeated_id_counts_once(client: Payi, use: Use) -> None:
 @pytest.mark.usefixtures("D")
 def test_l29_a_raw_header_that_repeats_an_id_is_refused(client: Payi) -> None:
     limit(client, "a", 1)
-    reply = client.transport.send(Request(INGEST, headers={"XPROXY-limit-ids": "a, a"}, body=EVENT))
+    answer = answered(client, Request(INGEST, headers={"XPROXY-limit-ids": "a, a"}, body=EVENT))
 
-    assert reply.status == 400
-    assert reply.body["xproxy_error"]["code"] == "duplicate_limit_id"  # type: ignore[index]
+    assert (answer.status, answer.code) == (400, "duplicate_limit_id")
     assert read(client, "a").totals.requests.total == 0
 
 
@@ -170,8 +172,8 @@ def test_l31_an_unknown_id_is_named_and_the_known_one_counted(client: Payi, use:
     assert read(client, "known").totals.requests.total == 1
 
 
-def test_l32_a_strict_meter_refuses_unknown_ids(refused: Refused) -> None:
-    with strict("strict_limits=true") as client:
+def test_l32_a_strict_meter_refuses_unknown_ids(place: Place, refused: Refused) -> None:
+    with strict(place, strict_limits="true") as client:
         limit(client, "known", 1)
         with refused("invalid_limit_ids"):
             client.ingest.units(**EVENT, limit_ids=["known", "nobody"], event_id="e")
@@ -272,8 +274,8 @@ def test_the_callers_decimal_context_changes_nothing(client: Payi, use: Use) -> 
     assert standing.remaining_exact == Decimal("1213703.700123")
 
 
-def test_an_unpriced_event_may_be_recorded(refused: Refused) -> None:
-    with strict("unpriced_events=record") as client:
+def test_an_unpriced_event_may_be_recorded(place: Place, refused: Refused) -> None:
+    with strict(place, unpriced_events="record") as client:
         limit(client, "a", 1)
         result = client.ingest.units(**EVENT | {"resource": "new"}, limit_ids=["a"]).xproxy_result
 
@@ -281,7 +283,8 @@ def test_an_unpriced_event_may_be_recorded(refused: Refused) -> None:
         assert result.warnings == ["category_resource_not_found: demo/new"]
         assert {unit: count.input for unit, count in (result.unknown_units or {}).items()} == {"text": 1}
         assert read(client, "a").totals.requests.total == 1
-    with strict("unpriced_events=reject") as client, refused("category_resource_not_found", NotFoundError):
+    reject = strict(place, unpriced_events="reject")
+    with reject as client, refused("category_resource_not_found", NotFoundError):
         client.ingest.units(**EVENT | {"resource": "new"})
 
 
@@ -314,6 +317,7 @@ def test_an_instrumented_event_is_stored_without_what_is_wrong_with_it(client: P
     assert counts(client, "a") == {"ok": 1, "total": 1}
 
 
+@embedded
 @pytest.mark.usefixtures("D")
 def test_an_event_that_no_database_takes_harms_no_other(client: Payi) -> None:
     limit(client, "a", 1)

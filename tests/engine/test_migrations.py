@@ -7,6 +7,8 @@ import sys
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+import postgres
+import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
@@ -17,9 +19,11 @@ from sqlalchemy.schema import CreateTable
 
 from payi_instrument.client.client import Payi
 from payi_instrument.engine import schema
-from payi_instrument.engine.ledger import EventRow
+from payi_instrument.engine.ledger import REVISION, EventRow
 from payi_instrument.engine.migrations import configuration
-from payi_instrument.engine.store_sqlite import HEAD, SqliteStore
+from payi_instrument.engine.store_core.creation import creation_statements
+from payi_instrument.engine.store_postgres import PostgresStore
+from payi_instrument.engine.store_sqlite import SqliteStore
 
 if TYPE_CHECKING:
     import sqlite3
@@ -51,7 +55,7 @@ def test_a_ledger_in_memory_has_the_schema_of_a_migrated_file(tmp_path: Path) ->
         ]
     assert {"events", "limits", "resource_versions", "alembic_version"} <= made.keys()
     assert made == expected
-    assert versions == [[(HEAD,)], [(HEAD,)]]
+    assert versions == [[(REVISION,)], [(REVISION,)]]
 
 
 def test_every_table_of_ours_is_strict() -> None:
@@ -74,8 +78,8 @@ def test_the_metadata_is_what_the_migrations_make(tmp_path: Path) -> None:
 def test_head_is_the_newest_migration() -> None:
     scripts = ScriptDirectory.from_config(configuration(URL.create("sqlite")))
 
-    assert scripts.get_heads() == [HEAD]
-    assert [revision.revision for revision in scripts.walk_revisions()] == [HEAD, "0001"]
+    assert scripts.get_heads() == [REVISION]
+    assert [revision.revision for revision in scripts.walk_revisions()] == [REVISION, "0002", "0001"]
 
 
 def test_an_event_row_names_the_columns_of_its_table() -> None:
@@ -87,6 +91,29 @@ def test_money_is_numeric_on_postgresql(table: str, amounts: int) -> None:
     text = str(CreateTable(schema.metadata.tables[table]).compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
 
     assert text.count("NUMERIC(38, 12)") == amounts
+
+
+COLUMNS = (
+    "SELECT table_name, column_name, data_type, is_nullable, column_default, collation_name,"
+    " numeric_precision, numeric_scale FROM information_schema.columns"
+    " WHERE table_schema = 'payi' AND table_name <> 'alembic_version' ORDER BY 1, 2"
+)
+INDEXES = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'payi' AND tablename <> 'alembic_version' ORDER BY 1"
+
+
+def test_on_postgresql_the_migrations_make_the_metadata_and_text_compares_by_code_point() -> None:
+    migrated, made = postgres.new_database("migrated"), postgres.new_database("made")
+    PostgresStore(migrated).close()
+    with psycopg.connect(migrated) as old, psycopg.connect(made) as new:
+        new.execute("CREATE SCHEMA payi")
+        new.execute("SET search_path = payi")
+        for statement in creation_statements("postgresql", REVISION):
+            new.execute(statement.encode())
+        columns = new.execute(COLUMNS).fetchall()
+
+        assert old.execute(COLUMNS).fetchall() == columns
+        assert old.execute(INDEXES).fetchall() == new.execute(INDEXES).fetchall()
+        assert {collation for *_, kind, _, _, collation, _, _ in columns if kind == "text"} == {"C"}
 
 
 KILLED = """

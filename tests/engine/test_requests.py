@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
+from meters import answered, property_of_embedded_meters
 
-from payi_instrument.client.client import Payi
 from payi_instrument.errors import NotFoundError
 from payi_instrument.wire import operations as table
 from payi_instrument.wire.message import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from meters import Place
 
+    from payi_instrument.client.client import Payi
     from payi_instrument.wire.result import XproxyResult
     from tests.conftest import Refused, Use
 
@@ -49,22 +47,14 @@ def exact(result: XproxyResult) -> list[Decimal]:
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.db"
-
-
-@pytest.fixture
-def kept(file: Path) -> Iterator[Payi]:
+def kept(place: Place) -> Payi:
     """A client whose ledger can be looked into."""
-    with Payi(base_url=f"sqlite:///{file}?unpriced_events=record") as client:
-        yield client
+    return place.open(unpriced_events="record")
 
 
-def properties(file: Path, request_id: str) -> dict[str, str] | None:
-    connection = sqlite3.connect(file)
-    [text] = connection.execute("SELECT properties FROM events WHERE request_id = ?", (request_id,)).fetchone()
-    connection.close()
-    return None if text is None else dict(json.loads(text))
+def properties(place: Place, request_id: str) -> dict[str, str] | None:
+    [row] = place.rows(f"SELECT properties FROM events WHERE request_id = '{request_id}'")
+    return None if row["properties"] is None else dict(json.loads(row["properties"]))
 
 
 def test_r11_what_was_stored_survives_the_deletion_of_its_resource(client: Payi, use: Use) -> None:
@@ -129,19 +119,21 @@ def test_a_result_without_a_price_is_read_again_too(kept: Payi, event: dict[str,
     assert by_id(kept, result).to_dict() == result.to_dict()
 
 
-@given(st.lists(st.tuples(st.integers(0, 2**31 - 1), st.integers(0, 2**31 - 1)), min_size=1, max_size=4))
-def test_amounts_are_read_again_to_the_last_digit(counts: list[tuple[int, int]]) -> None:
+COUNTS = st.tuples(st.integers(0, 2**31 - 1), st.integers(0, 2**31 - 1))
+
+
+@property_of_embedded_meters(sqlite=100, postgres=15, counts=st.lists(COUNTS, min_size=1, max_size=4))
+def test_amounts_are_read_again_to_the_last_digit(client: Payi, counts: list[tuple[int, int]]) -> None:
     prices = [(Decimal("0.000000000001"), Decimal("0.333333333333333333")), (Decimal("99999.9"), Decimal(3))]
-    with Payi(base_url="sqlite://") as client:
-        units = {
-            unit: {"input_price": price[0], "output_price": price[1]} for unit, price in zip("ab", prices, strict=True)
-        }
-        client.categories.resources.create("r", category="c", units=units)  # type: ignore[arg-type]
-        client.limits.create(limit_name="l", limit_id="l", max=Decimal("1e9"))  # type: ignore[arg-type]
-        for number, (count_in, count_out) in enumerate(counts):
-            used = {"ab"[number % 2]: {"input": count_in, "output": count_out}}
-            result = client.ingest.units(category="c", resource="r", units=used, limit_ids=["l"]).xproxy_result
-            assert exact(by_id(client, result)) == exact(result)
+    units = {
+        unit: {"input_price": price[0], "output_price": price[1]} for unit, price in zip("ab", prices, strict=True)
+    }
+    client.categories.resources.create("r", category="c", units=units)  # type: ignore[arg-type]
+    client.limits.create(limit_name="l", limit_id="l", max=Decimal("1e9"))  # type: ignore[arg-type]
+    for number, (count_in, count_out) in enumerate(counts):
+        used = {"ab"[number % 2]: {"input": count_in, "output": count_out}}
+        result = client.ingest.units(category="c", resource="r", units=used, limit_ids=["l"]).xproxy_result
+        assert exact(by_id(client, result)) == exact(result)
 
 
 def test_reads_by_response_id_answer_the_latest_event(client: Payi, use: Use) -> None:
@@ -179,52 +171,52 @@ def test_half_a_character_names_no_request(client: Payi, refused: Refused) -> No
             client.requests.response_id.properties.update(name, category="demo", properties={})
 
 
-def test_requests_are_their_applications_own(file: Path, refused: Refused) -> None:
-    one, two = (Payi(base_url=f"sqlite:///{file}?application={name}&unpriced_events=record") for name in ("one", "two"))
-    with one, two:
-        result = one.ingest.units(**EVENT, provider_response_id="r", properties={"a": "1"}).xproxy_result
-        request_id = str(result.request_id)
-        assert by_id(one, result) == by_response(one, "r") == result
-        for call in (
-            lambda: two.requests.request_id.result.retrieve(request_id),
-            lambda: two.requests.response_id.result.retrieve("r", category="demo"),
-            lambda: two.requests.request_id.properties.update(request_id, properties={"a": None}),
-            lambda: two.requests.response_id.properties.update("r", category="demo", properties={"a": None}),
-        ):
-            with refused("request_not_found", NotFoundError):
-                call()
-    assert properties(file, request_id) == {"a": "1"}
+def test_requests_are_their_applications_own(place: Place, refused: Refused) -> None:
+    one, two = (place.open(name, unpriced_events="record") for name in ("one", "two"))
+    result = one.ingest.units(**EVENT, provider_response_id="r", properties={"a": "1"}).xproxy_result
+    request_id = str(result.request_id)
+
+    assert by_id(one, result) == by_response(one, "r") == result
+    for call in (
+        lambda: two.requests.request_id.result.retrieve(request_id),
+        lambda: two.requests.response_id.result.retrieve("r", category="demo"),
+        lambda: two.requests.request_id.properties.update(request_id, properties={"a": None}),
+        lambda: two.requests.response_id.properties.update("r", category="demo", properties={"a": None}),
+    ):
+        with refused("request_not_found", NotFoundError):
+            call()
+    assert properties(place, request_id) == {"a": "1"}
 
 
-def test_r33_properties_are_merged_through_both_routes(kept: Payi, file: Path) -> None:
+def test_r33_properties_are_merged_through_both_routes(kept: Payi, place: Place) -> None:
     event = {"provider_response_id": "r/1", "properties": {"a": "1", "b": "2"}}
     result = kept.ingest.units(**EVENT, **event).xproxy_result
     request_id = str(result.request_id)
 
     answer = kept.requests.request_id.properties.update(request_id, properties={"b": None, "c": "ä🙂"})
     assert answer.request_id == request_id
-    assert properties(file, request_id) == {"a": "1", "c": "ä🙂"}
+    assert properties(place, request_id) == {"a": "1", "c": "ä🙂"}
     answer = kept.requests.response_id.properties.update(
         "r/1", category="demo", properties={"a": "", "c": None, "never": None}
     )
     assert answer.request_id == request_id
-    assert properties(file, request_id) == {"a": ""}
+    assert properties(place, request_id) == {"a": ""}
     kept.requests.request_id.properties.update(request_id, properties={"a": None})
-    assert properties(file, request_id) is None
+    assert properties(place, request_id) is None
     kept.requests.request_id.properties.update(request_id, properties={})
-    odd = {"d": "\0\r\n", "e": "ä🙂", "👩\u200d💻": ""}
+    odd = {"d": "\x01\r\n", "e": "ä🙂", "👩\u200d💻": ""}
     kept.requests.request_id.properties.update(request_id, properties=odd)
-    assert properties(file, request_id) == odd
+    assert properties(place, request_id) == odd
     assert by_id(kept, result) == result
 
 
-def test_properties_go_to_the_latest_event_of_a_response(kept: Payi, file: Path) -> None:
+def test_properties_go_to_the_latest_event_of_a_response(kept: Payi, place: Place) -> None:
     first, second = (
         str(kept.ingest.units(**EVENT, provider_response_id="r", event_id=event_id).request_id) for event_id in "12"
     )
     kept.requests.response_id.properties.update("r", category="demo", properties={"a": "1"})
 
-    assert (properties(file, first), properties(file, second)) == (None, {"a": "1"})
+    assert (properties(place, first), properties(place, second)) == (None, {"a": "1"})
 
 
 @pytest.mark.parametrize(
@@ -247,24 +239,23 @@ def test_properties_go_to_the_latest_event_of_a_response(kept: Payi, file: Path)
         None,
     ],
 )
-def test_properties_that_make_no_sense_change_nothing(kept: Payi, file: Path, body: object) -> None:
+def test_properties_that_make_no_sense_change_nothing(kept: Payi, place: Place, body: object) -> None:
     result = kept.ingest.units(**EVENT, provider_response_id="r", properties={"a": "1"})
     for operation, path in (
         (table.UPDATE_REQUEST_PROPERTIES, {"request_id": result.request_id}),
         (table.UPDATE_RESPONSE_PROPERTIES, {"category": "demo", "provider_response_id": "r"}),
     ):
-        reply = kept.transport.send(Request(operation, path=path, body=body))
-        assert reply.status == 400
-        assert reply.body["xproxy_error"]["code"] == "request_processing_error"  # type: ignore[index]
-        assert json.dumps(reply.body, ensure_ascii=False).encode()
+        answer = answered(kept, Request(operation, path=path, body=body))
+        assert (answer.status, answer.code) == (400, "request_processing_error")
+        assert json.dumps(answer.body, ensure_ascii=False).encode()
 
-    assert properties(file, result.request_id) == {"a": "1"}
+    assert properties(place, result.request_id) == {"a": "1"}
 
 
 def test_the_meter_says_what_it_can_do(client: Payi) -> None:
-    reply = client.transport.send(Request(table.CAPABILITIES))
+    answer = answered(client, Request(table.CAPABILITIES))
 
-    assert reply.status == 200
-    assert reply.body.to_dict() == {  # type: ignore[attr-defined]
-        "extensions": ["bulk_results", "event_id", "history", "property_filter", "unit_tiers", "unpriced"]
-    }
+    assert answer == (
+        200,
+        {"extensions": ["bulk_results", "event_id", "history", "property_filter", "unit_tiers", "unpriced"]},
+    )

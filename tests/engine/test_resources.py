@@ -7,8 +7,10 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from meters import answered
 
 from payi_instrument.errors import NotFoundError, PermissionDeniedError
+from payi_instrument.wire.categories import CategoryResourceResponse
 from payi_instrument.wire.message import Request
 from payi_instrument.wire.operations import CREATE_RESOURCE
 
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from payi_instrument.client.client import Payi
-    from payi_instrument.wire.categories import CategoryResourceResponse
     from payi_instrument.wire.ingest import IngestResponse
     from payi_instrument.wire.model import Money
     from payi_instrument.wire.result import XproxyResult
@@ -50,12 +51,12 @@ def cost(client: Payi, moment: str | None = None) -> float:
 def test_r2_an_identical_create_answers_the_version_there_is(client: Payi) -> None:
     first = create(client, start_timestamp=V1)
     body: Mapping[str, Any] = {"units": {"text": {"input_price": "0.00010", "output_price": 0}}, "start_timestamp": V1}
-    again = client.transport.send(Request(CREATE_RESOURCE, path={"category": "c", "resource": "v"}, body=body))
+    again = answered(client, Request(CREATE_RESOURCE, path={"category": "c", "resource": "v"}, body=body))
 
-    assert (again.status, again.body) == (200, first)
+    assert (again.status, CategoryResourceResponse(**again.body)) == (200, first)
     assert first.start_timestamp == datetime(2024, 1, 1, tzinfo=UTC)
     assert (first.active, first.end_timestamp, first.proxy_allowed) == (True, None, False)
-    other = client.transport.send(Request(CREATE_RESOURCE, path={"category": "c", "resource": "w"}, body=body))
+    other = answered(client, Request(CREATE_RESOURCE, path={"category": "c", "resource": "w"}, body=body))
     assert other.status == 201
 
 

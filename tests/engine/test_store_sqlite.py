@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from payi_instrument.client.client import AsyncPayi, Payi
-from payi_instrument.engine.store_sqlite import HEAD, SqliteStore
+from payi_instrument.engine.ledger import REVISION
+from payi_instrument.engine.store_sqlite import SqliteStore
 from payi_instrument.errors import PayiError
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def test_a_newer_ledger_is_a_clear_error(tmp_path: Path) -> None:
     path = tmp_path / "l.db"
     Payi(base_url=f"sqlite:///{path}").close()
     make_database(path, "UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(PayiError, match=f"9999.*up to {HEAD}.*upgrade payi-instrument") as caught:
+    with pytest.raises(PayiError, match=f"9999.*up to {REVISION}.*upgrade payi-instrument") as caught:
         Payi(base_url=f"sqlite:///{path}")
 
     assert str(path) in str(caught.value)
@@ -250,22 +251,27 @@ def test_a_forgotten_ledger_may_be_collected_in_the_middle_of_a_fork(tmp_path: P
 
 
 FORK_WITH_A_QUEUE = """
-import os, sys
+import os, sys, threading, time
 from payi_instrument.client.client import Payi
 from payi_instrument.engine.engine import Engine
 from payi_instrument.engine.appraise import Options
 from payi_instrument.engine.store_sqlite import SqliteStore
 from payi_instrument.event import Attribution, UsageEvent
-engine = Engine(SqliteStore(sys.argv[1]), Options())
+store = SqliteStore(sys.argv[1])
+engine = Engine(store, Options())
 Payi(base_url="sqlite:///" + sys.argv[1]).limits.create(limit_name="a", limit_id="a", max=1)
 event = UsageEvent(None, "demo", None, {}, Attribution(limit_ids=("a",)))
-queued = engine.put([event], "default")
-child = os.fork()
-if child == 0:
-    engine.ingest([event], "default")
-    os._exit(0)
+queued = threading.Thread(target=engine.ingest, args=([event], "default"))
+with store.lock:
+    queued.start()
+    while not engine._committer._queue:
+        time.sleep(0.01)
+    child = os.fork()
+    if child == 0:
+        engine.ingest([event], "default")
+        os._exit(0)
 os.waitpid(child, 0)
-engine.settle(queued)
+queued.join()
 """
 
 
@@ -372,6 +378,7 @@ INTERRUPTED = """
 import os, signal, sqlite3, sys, threading, time
 from payi_instrument.client.client import Payi
 path, method = sys.argv[1:]
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background has none
 client = Payi(base_url="sqlite:///" + path)
 calls = {
     "ingest": lambda: client.ingest.units(category="demo", units={}),

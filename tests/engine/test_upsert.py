@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from meters import Place
+
     from payi_instrument.client.client import Payi
     from payi_instrument.wire.categories import CategoryResourceResponse
     from payi_instrument.wire.ingest import BulkIngestResponse
@@ -49,6 +52,24 @@ def test_items_of_one_call_replace_each_other_in_order(client: Payi, D: Category
     assert (
         D.resource_id == client.requests.response_id.result.retrieve("other", category="demo").xproxy_result.resource_id
     )
+
+
+def test_many_that_replace_one_event_at_once_leave_the_cost_of_the_last(place: Place) -> None:
+    """Two engines, so that on PostgreSQL two connections do it, and threads, so that some do it in one transaction."""
+    client, other = place.open(), place.open(unpriced_events="record")
+    client.categories.resources.create("model", category="demo", units={"text": {"input_price": 0.01}})
+    client.limits.create(limit_name="a", limit_id="a", max=10)
+
+    def replace(number: int) -> int:
+        return upsert(other if number % 2 else client, item(number + 1), item(number + 2)).ingest_count
+
+    with ThreadPoolExecutor(8) as threads:
+        assert set(threads.map(replace, range(40))) == {2}
+
+    assert place.rows("SELECT count(*) AS stored FROM events") == [{"stored": 1}]
+    stored = client.requests.response_id.result.retrieve("r", category="demo").xproxy_result
+    assert stored.cost is not None
+    assert totals(client) == (stored.cost.total.base, 1)
 
 
 def test_what_can_not_be_replaced_is_an_item_error(client: Payi, use: Use) -> None:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from payi_instrument.client.client import Payi
 from payi_instrument.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from meters import Place
 
+    from payi_instrument.client.client import Payi
     from payi_instrument.wire.use_cases import UseCaseDefinition
     from tests.conftest import Refused, Use
 
@@ -355,18 +353,17 @@ def test_a_kpi_is_created_found_changed_and_deleted(client: Payi, rag: UseCaseDe
             kpis.create(rag.name, **arguments | bad)
 
 
-def test_u13_properties_of_an_instance_are_merged(tmp_path: Path) -> None:
+def test_u13_properties_of_an_instance_are_merged(place: Place) -> None:
     """No operation reads them back, so the ledger is asked."""
-    with Payi(base_url=f"sqlite:///{tmp_path}/l.db") as client:
-        who: dict[str, Any] = {"use_case_name": "rag", "use_case_id": "i"}
-        client.ingest.units(category="demo", units={}, use_case_properties={"a": "1", "b": "2"}, **who)
-        client.ingest.units(category="demo", units={}, use_case_properties={"b": None, "d": "4"}, **who)
-        answer = client.use_cases.properties.update("i", use_case_name="rag", properties={"a": None, "c": "3"})
-        assert (answer.use_case_id, answer.use_case_name) == ("i", "rag")
+    client = place.open()
+    who: dict[str, Any] = {"use_case_name": "rag", "use_case_id": "i"}
+    client.ingest.units(category="demo", units={}, use_case_properties={"a": "1", "b": "2"}, **who)
+    client.ingest.units(category="demo", units={}, use_case_properties={"b": None, "d": "4"}, **who)
+    answer = client.use_cases.properties.update("i", use_case_name="rag", properties={"a": None, "c": "3"})
 
-    with closing(sqlite3.connect(tmp_path / "l.db")) as ledger:
-        [(text,)] = ledger.execute("SELECT properties FROM use_case_instances")
-    assert json.loads(text) == {"c": "3", "d": "4"}
+    assert (answer.use_case_id, answer.use_case_name) == ("i", "rag")
+    [row] = place.rows("SELECT properties FROM use_case_instances")
+    assert json.loads(row["properties"]) == {"c": "3", "d": "4"}
 
 
 def test_what_is_not_there_is_not_found(client: Payi, rag: UseCaseDefinition, refused: Refused) -> None:

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from meters import Place
 
-from payi_instrument.client.client import Payi
 from payi_instrument.errors import APIStatusError
 
 if TYPE_CHECKING:
@@ -82,15 +82,18 @@ class Resource:
 class ValidityMachine(RuleBasedStateMachine):
     """Create and delete versions as anybody may, use them at any time, and compare."""
 
+    meter = "sqlite"
+
     @initialize()
     def open(self) -> None:
-        self.client = Payi(base_url="sqlite://")
+        self.place = Place(self.meter)
+        self.client = self.place.open()
         self.resource = Resource()
         self.priced: dict[str, tuple[str, str]] = {}
         self.client.categories.resources.create("kept", category="c", units={"text": {}})
 
     def teardown(self) -> None:
-        self.client.close()
+        self.place.close()
 
     @rule(start=STARTS | st.just(None), price=PRICES)
     def create(self, start: int | None, price: str) -> None:
@@ -175,3 +178,13 @@ class ValidityMachine(RuleBasedStateMachine):
 
 ValidityMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
 test_any_history_of_versions_and_events = ValidityMachine.TestCase
+
+
+class ValidityMachineOnPostgres(ValidityMachine):
+    """The same where transactions go over a connection."""
+
+    meter = "postgres"
+
+
+ValidityMachineOnPostgres.TestCase.settings = settings(max_examples=5, stateful_step_count=20)
+test_any_history_of_versions_and_events_on_postgres = ValidityMachineOnPostgres.TestCase

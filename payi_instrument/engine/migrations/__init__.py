@@ -9,16 +9,16 @@ from alembic import command
 from alembic.config import Config
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL
+    from sqlalchemy import Engine
 
 
-def configuration(url: URL) -> Config:
-    """Return Alembic's configuration for the ledger at `url`."""
-    config = Config(attributes={"url": url})
+def configuration(engine: Engine, schema: str | None = None) -> Config:
+    """Return Alembic's configuration for the ledger that an engine connects to, and the schema to make for it, if any."""
+    config = Config(attributes={"engine": engine, "schema": schema})
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     return config
 
 
-def upgrade(url: URL) -> None:
-    """Run the migrations that a ledger lacks, all or none of them."""
-    command.upgrade(configuration(url), "head")
+def upgrade(engine: Engine, schema: str | None = None) -> None:
+    """Run the migrations that a ledger lacks, all or none of them, while no other process does; `schema` is made first."""
+    command.upgrade(configuration(engine, schema), "head")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
@@ -18,18 +18,18 @@ from payi_instrument.wire.message import Operation, Reply
 
 if TYPE_CHECKING:
     from payi_instrument.engine.catalogue import Catalogue
-    from payi_instrument.engine.store_core.store import CoreStore
+    from payi_instrument.engine.store_core.store import Ledger
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Hold what a handler works on: application, the ledger's cold side, the system prices, the checked request."""
+    """Hold what a handler works on: application, a transaction of the ledger, the system prices, the checked request."""
 
     operation: str
     application: str
-    store: CoreStore
+    ledger: Ledger
     catalogue: Catalogue
     path: Mapping[str, str]
     query: Any
@@ -51,17 +51,31 @@ def answers(operation: Operation[Any]) -> Callable[[Handler], Handler]:
 
 
 def checked(model: type[ModelT], value: object, operation: Operation[Any]) -> ModelT:
-    """Validate a body or a query; raises `ContractError` naming every bad member."""
+    """Validate a body or a query; raises `ContractError` naming every bad member, or the first with a NUL in it."""
+    code = _OWN_CODES.get(operation.name, "request_processing_error")
     try:
-        return model.model_validate(value)
+        body = model.model_validate(value)
     except ValidationError as error:
-        raise ContractError(_OWN_CODES.get(operation.name, "request_processing_error"), described(error)) from None
+        raise ContractError(code, described(error)) from None
+    for name, member in body.model_dump().items():
+        if _holds_nul(member):
+            raise ContractError(code, f"{name}: it holds a NUL character; leave it out")
+    return body
+
+
+def _holds_nul(value: object) -> bool:
+    """Say whether a NUL is in it, which PostgreSQL can't keep: every ledger refuses it alike."""
+    if isinstance(value, Mapping):
+        return any(map(_holds_nul, (part for pair in cast("Mapping[object, object]", value).items() for part in pair)))
+    if isinstance(value, (list, tuple)):
+        return any(map(_holds_nul, cast("list[object]", value)))
+    return isinstance(value, str) and "\0" in value
 
 
 def checked_path(path: Mapping[str, str]) -> Mapping[str, str]:
-    """Return what a path names; raises `ContractError` for the one character that not every database looks for."""
+    """Return what a path names; raises `ContractError` for a NUL."""
     for name, value in path.items():
-        if "\0" in value:
+        if _holds_nul(value):
             raise ContractError(
                 "request_processing_error", f"{name}: {value[:80]!r} holds a NUL character; no name does"
             )

@@ -19,8 +19,6 @@ from payi_instrument.wire.message import Page, Reply
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from payi_instrument.engine.store_core.store import Ledger
-
 
 @answers(table.CREATE_KPI)
 def create_kpi(call: Call) -> Reply:
@@ -32,27 +30,25 @@ def create_kpi(call: Call) -> Reply:
         "kpi_type": body.kpi_type,
         "goal": rules.check_goal(body.goal),
     }
-    with call.store.transaction() as ledger:
-        use_case_name = known_definition(call, ledger)["name"]
-        existing = ledger.kpis.find(call.application, use_case_name, body.name)
-        if existing is not None:
-            different = [name for name, value in wanted.items() if existing[name] != value]
-            if different:
-                message = f"name: {body.name!r} exists with another {', '.join(different)}; update or delete it"
-                raise ContractError("kpi_already_exists", message)
-            return Reply(200, _kpi(existing))
-        now = datetime.now(UTC)
-        owner = {"application": call.application, "use_case_name": use_case_name}
-        new: dict[str, Any] = {**wanted, **owner, "created": now, "updated": now}
-        ledger.kpis.add(new)
+    use_case_name = known_definition(call)["name"]
+    existing = call.ledger.kpis.find(call.application, use_case_name, body.name)
+    if existing is not None:
+        different = [name for name, value in wanted.items() if existing[name] != value]
+        if different:
+            message = f"name: {body.name!r} exists with another {', '.join(different)}; update or delete it"
+            raise ContractError("kpi_already_exists", message)
+        return Reply(200, _kpi(existing))
+    now = datetime.now(UTC)
+    owner = {"application": call.application, "use_case_name": use_case_name}
+    new: dict[str, Any] = {**wanted, **owner, "created": now, "updated": now}
+    call.ledger.kpis.add(new)
     return Reply(200, _kpi(new))
 
 
 @answers(table.RETRIEVE_KPI)
 def retrieve_kpi(call: Call) -> Reply:
     """Return one KPI."""
-    with call.store.reading() as ledger:
-        return Reply(200, _kpi(_known_kpi(call, ledger)))
+    return Reply(200, _kpi(_known_kpi(call)))
 
 
 @answers(table.LIST_KPIS)
@@ -61,9 +57,8 @@ def list_kpis(call: Call) -> Reply:
     query: table.KpiQuery = call.query
     filters = {"use_case_name": call.path["use_case_name"], "kpi_name": query.kpi_name}
     listing = Listing.asked_by(query, int, of=call.operation, filters=filters)
-    with call.store.reading() as ledger:
-        name = known_definition(call, ledger)["name"]
-        rows = ledger.kpis.page(call.application, name, listing, query.kpi_name)
+    name = known_definition(call)["name"]
+    rows = call.ledger.kpis.page(call.application, name, listing, query.kpi_name)
     shown, cursor = listing.page(rows, lambda row: (to_micros(row["created"]), row["name"]))
     return Reply(200, Page[use_cases.Kpi](request_id=new_id(), cursor=cursor, items=[_kpi(row) for row in shown]))
 
@@ -77,28 +72,26 @@ def update_kpi(call: Call) -> Reply:
         changes["description"] = rules.check_description(body.description)
     if body.goal is not None:
         changes["goal"] = rules.check_goal(body.goal)
-    with call.store.transaction() as ledger:
-        row = _known_kpi(call, ledger)
-        if changes:
-            changes["updated"] = datetime.now(UTC)
-            ledger.kpis.change(call.application, row["use_case_name"], row["name"], changes)
-        return Reply(200, _kpi({**row, **changes}))
+    row = _known_kpi(call)
+    if changes:
+        changes["updated"] = datetime.now(UTC)
+        call.ledger.kpis.change(call.application, row["use_case_name"], row["name"], changes)
+    return Reply(200, _kpi({**row, **changes}))
 
 
 @answers(table.DELETE_KPI)
 def delete_kpi(call: Call) -> Reply:
     """Delete a KPI and return it; scores that were recorded stay."""
-    with call.store.transaction() as ledger:
-        row = _known_kpi(call, ledger)
-        ledger.kpis.remove(call.application, row["use_case_name"], row["name"])
-        return Reply(200, _kpi(row))
+    row = _known_kpi(call)
+    call.ledger.kpis.remove(call.application, row["use_case_name"], row["name"])
+    return Reply(200, _kpi(row))
 
 
-def _known_kpi(call: Call, ledger: Ledger) -> Mapping[str, Any]:
+def _known_kpi(call: Call) -> Mapping[str, Any]:
     use_case_name, name = call.path["use_case_name"], call.path["kpi_name"]
-    row = ledger.kpis.find(call.application, use_case_name, name)
+    row = call.ledger.kpis.find(call.application, use_case_name, name)
     if row is None:
-        known_definition(call, ledger)
+        known_definition(call)
         raise ContractError("kpi_not_found", f"kpi_name: {name[:80]!r} is no KPI of {use_case_name!r}; create it")
     return row
 
@@ -119,15 +112,14 @@ def _kpi(row: Mapping[str, Any]) -> use_cases.Kpi:
 def update_score(call: Call) -> Reply:
     """Set the score of an instance for a KPI; null clears it."""
     body: use_cases.ScoreRequest = call.body
-    with call.store.transaction() as ledger:
-        instance = known_instance(call, ledger)
-        kpi = _known_kpi(call, ledger)
-        values: dict[str, Any] | None = None
-        if body.score is not None:
-            now = datetime.now(UTC)
-            score = rules.check_score(kpi["kpi_type"], body.score)
-            values = {"kpi_type": kpi["kpi_type"], "score": score, "created": now, "updated": now}
-        ledger.kpis.score({**_owner(instance), "kpi_name": kpi["name"]}, values)
+    instance = known_instance(call)
+    kpi = _known_kpi(call)
+    values: dict[str, Any] | None = None
+    if body.score is not None:
+        now = datetime.now(UTC)
+        score = rules.check_score(kpi["kpi_type"], body.score)
+        values = {"kpi_type": kpi["kpi_type"], "score": score, "created": now, "updated": now}
+    call.ledger.kpis.score({**_owner(instance), "kpi_name": kpi["name"]}, values)
     return Reply(200)
 
 
@@ -137,8 +129,7 @@ def list_scores(call: Call) -> Reply:
     query: table.KpiQuery = call.query
     filters = {**call.path, "kpi_name": query.kpi_name}
     listing = Listing.asked_by(query, int, of=call.operation, filters=filters)
-    with call.store.reading() as ledger:
-        rows = ledger.kpis.scores(_owner(known_instance(call, ledger)), listing, query.kpi_name)
+    rows = call.ledger.kpis.scores(_owner(known_instance(call)), listing, query.kpi_name)
     shown, cursor = listing.page(rows, lambda row: (to_micros(row["created"]), row["kpi_name"]))
     items = [_score(row) for row in shown]
     return Reply(200, Page[use_cases.KpiScore](request_id=new_id(), cursor=cursor, items=items))

@@ -32,21 +32,20 @@ def create_limit(call: Call) -> Reply:
     wanted: dict[str, Any] = {"limit_name": rules.check_name(body.limit_name), **terms_of(rules.Terms.of(body))}
     if body.limit_id is not None:
         rules.check_id(body.limit_id)
-    with call.store.transaction() as ledger:
-        same_id = ledger.limits.find(call.application, body.limit_id) if body.limit_id is not None else None
-        existing = same_id or ledger.limits.find_by_name(call.application, body.limit_name)
-        if existing is not None:
-            different = [name for name, value in wanted.items() if existing[name] != value]
-            if same_id is not None and different:
-                message = f"limit_id: {body.limit_id!r} exists with another {', '.join(different)}; update or delete it"
-                raise ContractError("create_limit_validation_failed", message)
-            if same_id is None and (different or body.limit_id is not None):
-                message = f"limit_name: {body.limit_name!r} is taken by limit {existing['limit_id']!r}"
-                raise ContractError("limit_name_already_exist", message)
-            return Reply(200, _limit_response(existing))
-        new = new_limit(call.application, body.limit_id if body.limit_id is not None else new_id(), wanted)
-        ledger.limits.add(new)
-        return Reply(201, _limit_response(new))
+    same_id = call.ledger.limits.find(call.application, body.limit_id) if body.limit_id is not None else None
+    existing = same_id or call.ledger.limits.find_by_name(call.application, body.limit_name)
+    if existing is not None:
+        different = [name for name, value in wanted.items() if existing[name] != value]
+        if same_id is not None and different:
+            message = f"limit_id: {body.limit_id!r} exists with another {', '.join(different)}; update or delete it"
+            raise ContractError("create_limit_validation_failed", message)
+        if same_id is None and (different or body.limit_id is not None):
+            message = f"limit_name: {body.limit_name!r} is taken by limit {existing['limit_id']!r}"
+            raise ContractError("limit_name_already_exist", message)
+        return Reply(200, _limit_response(existing))
+    new = new_limit(call.application, body.limit_id if body.limit_id is not None else new_id(), wanted)
+    call.ledger.limits.add(new)
+    return Reply(201, _limit_response(new))
 
 
 def terms_of(terms: rules.Terms) -> dict[str, Any]:
@@ -66,10 +65,9 @@ def new_limit(application: str, limit_id: str, values: Mapping[str, Any]) -> dic
 @answers(table.RETRIEVE_LIMIT)
 def retrieve_limit(call: Call) -> Reply:
     """Return one limit."""
-    with call.store.reading() as ledger:
-        return Reply(
-            200, _limit_response(_known_limit(call, ledger.limits.find(call.application, call.path["limit_id"])))
-        )
+    return Reply(
+        200, _limit_response(_known_limit(call, call.ledger.limits.find(call.application, call.path["limit_id"])))
+    )
 
 
 @answers(table.LIST_LIMITS)
@@ -79,8 +77,7 @@ def list_limits(call: Call) -> Reply:
     filters = {"limit_name": query.limit_name, "property": query.property}
     listing = Listing.asked_by(query, int, of=call.operation, filters=filters)
     properties = dict(_pair(text) for text in query.property)
-    with call.store.reading() as ledger:
-        rows = ledger.limits.page(call.application, listing, limit_name=query.limit_name, properties=properties)
+    rows = call.ledger.limits.page(call.application, listing, limit_name=query.limit_name, properties=properties)
     shown, cursor = listing.page(rows, lambda row: (to_micros(row["created"]), row["limit_id"]))
     return Reply(200, Page[limits.Limit](request_id=new_id(), cursor=cursor, items=[_limit(row) for row in shown]))
 
@@ -97,33 +94,31 @@ def update_limit(call: Call) -> Reply:
     """Change name or max of a limit (limits-semantics section 5)."""
     body: limits.UpdateLimit = call.body
     limit_id = call.path["limit_id"]
-    with call.store.transaction() as ledger:
-        row = _known_limit(call, ledger.limits.find(call.application, limit_id))
-        changes: dict[str, Any] = {}
-        if body.limit_name is not None and body.limit_name != row["limit_name"]:
-            rules.check_name(body.limit_name, "update_limit_validation_failed")
-            if ledger.limits.find_by_name(call.application, body.limit_name) is not None:
-                raise ContractError("limit_name_already_exist", f"limit_name: {body.limit_name!r} is taken")
-            changes["limit_name"] = body.limit_name
-        if body.max is not None:
-            maximum, spent = rules.check_max(body.max), EXACT.add(row["spent_input"], row["spent_output"])
-            if maximum < spent:
-                raise ContractError("invalid_max_limit_update", f"max: {maximum} is below the {spent} already spent")
-            if maximum != row["max"]:
-                changes["max"] = maximum
-        if changes:
-            changes["updated"] = datetime.now(UTC)
-            ledger.limits.change(call.application, limit_id, changes)
-        return Reply(200, _limit_response({**row, **changes}))
+    row = _known_limit(call, call.ledger.limits.find(call.application, limit_id))
+    changes: dict[str, Any] = {}
+    if body.limit_name is not None and body.limit_name != row["limit_name"]:
+        rules.check_name(body.limit_name, "update_limit_validation_failed")
+        if call.ledger.limits.find_by_name(call.application, body.limit_name) is not None:
+            raise ContractError("limit_name_already_exist", f"limit_name: {body.limit_name!r} is taken")
+        changes["limit_name"] = body.limit_name
+    if body.max is not None:
+        maximum, spent = rules.check_max(body.max), EXACT.add(row["spent_input"], row["spent_output"])
+        if maximum < spent:
+            raise ContractError("invalid_max_limit_update", f"max: {maximum} is below the {spent} already spent")
+        if maximum != row["max"]:
+            changes["max"] = maximum
+    if changes:
+        changes["updated"] = datetime.now(UTC)
+        call.ledger.limits.change(call.application, limit_id, changes)
+    return Reply(200, _limit_response({**row, **changes}))
 
 
 @answers(table.DELETE_LIMIT)
 def delete_limit(call: Call) -> Reply:
     """Delete a limit; its name and id are free at once."""
     limit_id = call.path["limit_id"]
-    with call.store.transaction() as ledger:
-        if not ledger.limits.remove(call.application, limit_id):
-            raise _no_limit(limit_id)
+    if not call.ledger.limits.remove(call.application, limit_id):
+        raise _no_limit(limit_id)
     return Reply(200, limits.DefaultResponse(request_id=new_id(), message=f"limit {limit_id} deleted"))
 
 
@@ -132,14 +127,13 @@ def update_properties(call: Call) -> Reply:
     """Merge properties into those of a limit."""
     body: limits.PropertiesRequest = call.body
     limit_id = call.path["limit_id"]
-    with call.store.transaction() as ledger:
-        row = _known_limit(call, ledger.limits.find(call.application, limit_id))
-        properties = rules.merge_properties(row["properties"], body.properties)
-        changes = {"properties": properties, "updated": datetime.now(UTC)}
-        if properties != row["properties"]:
-            ledger.limits.change(call.application, limit_id, changes)
-            row = {**row, **changes}
-        return Reply(200, [_limit_response(row)])
+    row = _known_limit(call, call.ledger.limits.find(call.application, limit_id))
+    properties = rules.merge_properties(row["properties"], body.properties)
+    changes = {"properties": properties, "updated": datetime.now(UTC)}
+    if properties != row["properties"]:
+        call.ledger.limits.change(call.application, limit_id, changes)
+        row = {**row, **changes}
+    return Reply(200, [_limit_response(row)])
 
 
 @answers(table.RESET_LIMIT)
@@ -148,16 +142,16 @@ def reset_limit(call: Call) -> Reply:
     query: table.ResetQuery = call.query
     limit_id = call.path["limit_id"]
     now = datetime.now(UTC)
-    with call.store.transaction() as ledger:
-        row = _known_limit(call, ledger.limits.find(call.application, limit_id))
-        at = _reset_time(row, query.reset_date, now)
-        kept = _gathered(ledger.limits.events_from(row, at))
-        closed = {name: EXACT.subtract(row[name], kept[name]) for name in _SPENT}
-        closed |= {state: row[state] - kept[state] for state in STATES}
-        terms = {name: row[name] for name in ("application", "limit_id", "limit_name", "limit_type", "max")}
-        period: dict[str, Any] = {**terms, **closed, "until": at}
-        ledger.limits.add_period(period)
-        ledger.limits.change(call.application, limit_id, {**kept, "since": at, "updated": now})
+    row = _known_limit(call, call.ledger.limits.find(call.application, limit_id))
+    at = _reset_time(row, query.reset_date, now)
+    _check_not_pruned(at, call.ledger.retention.pruned_before(call.application, limit_id))
+    kept = _gathered(call.ledger.limits.events_from(row, at))
+    closed = {name: EXACT.subtract(row[name], kept[name]) for name in _SPENT}
+    closed |= {state: row[state] - kept[state] for state in STATES}
+    terms = {name: row[name] for name in ("application", "limit_id", "limit_name", "limit_type", "max")}
+    period: dict[str, Any] = {**terms, **closed, "until": at}
+    call.ledger.limits.add_period(period)
+    call.ledger.limits.change(call.application, limit_id, {**kept, "since": at, "updated": now})
     return Reply(200, limits.LimitHistoryResponse(limit_history=_history(period), request_id=new_id()))
 
 
@@ -172,6 +166,16 @@ def _reset_time(row: Mapping[str, Any], asked: datetime | None, now: datetime) -
         )
         raise ContractError("update_limit_validation_failed", message)
     return asked
+
+
+def _check_not_pruned(at: datetime, horizon: datetime | None) -> None:
+    """Refuse to part events that are no longer there."""
+    if horizon is not None and at < horizon:
+        message = (
+            f"resetDate: {at.isoformat()} is before {horizon.isoformat()}; events of the limit up to then were pruned and"
+            " can't be told apart any more"
+        )
+        raise ContractError("update_limit_validation_failed", message)
 
 
 def _gathered(events: Iterable[tuple[str, Decimal, Decimal]]) -> dict[str, Any]:
@@ -189,9 +193,8 @@ def list_history(call: Call) -> Reply:
     """List the closed periods of a limit, newest first unless asked otherwise."""
     limit_id = call.path["limit_id"]
     listing = Listing.asked_by(call.query, int, of=call.operation, filters={"limit_id": limit_id})
-    with call.store.reading() as ledger:
-        _known_limit(call, ledger.limits.find(call.application, limit_id))
-        rows = ledger.limits.periods(call.application, limit_id, listing)
+    _known_limit(call, call.ledger.limits.find(call.application, limit_id))
+    rows = call.ledger.limits.periods(call.application, limit_id, listing)
     shown, cursor = listing.page(rows, lambda row: (to_micros(row["until"]), limit_id))
     items = [_history(row) for row in shown]
     return Reply(200, Page[limits.LimitHistory](request_id=new_id(), cursor=cursor, items=items))

@@ -15,7 +15,6 @@ from payi_instrument.wire.message import Reply
 
 if TYPE_CHECKING:
     from payi_instrument.engine.ledger import EventRow
-    from payi_instrument.engine.store_core.store import Ledger
 
 EXTENSIONS = ("bulk_results", "event_id", "history", "property_filter", "unit_tiers", "unpriced")
 """What this meter can do beyond the vendor's service (section 8)."""
@@ -31,8 +30,7 @@ def list_capabilities(call: Call) -> Reply:  # noqa: ARG001  # every handler tak
 @answers(table.RETRIEVE_RESPONSE_RESULT)
 def retrieve_result(call: Call) -> Reply:
     """Return the result of an event as it was at ingest: limits that changed since are not looked at (decision 9)."""
-    with call.store.reading() as ledger:
-        row = _event(call, ledger)
+    row = _event(call)
     return Reply(200, meter.RequestResult(xproxy_result=Booked.stored(row).result()))
 
 
@@ -41,21 +39,20 @@ def retrieve_result(call: Call) -> Reply:
 def update_properties(call: Call) -> Reply:
     """Merge properties into those of an event, and return its id."""
     body: limits.PropertiesRequest = call.body
-    with call.store.transaction() as ledger:
-        row = _event(call, ledger)
-        before: dict[str, str] = json.loads(row.properties) if row.properties else {}
-        properties = merge_properties(before, body.properties)
-        ledger.requests.change_properties(row.request_id, json.dumps(properties) if properties else None)
+    row = _event(call)
+    before: dict[str, str] = json.loads(row.properties) if row.properties else {}
+    properties = merge_properties(before, body.properties)
+    call.ledger.requests.change_properties(row.request_id, json.dumps(properties) if properties else None)
     return Reply(200, limits.PropertiesResponse(request_id=row.request_id))
 
 
-def _event(call: Call, ledger: Ledger) -> EventRow:
+def _event(call: Call) -> EventRow:
     """Find the event that a path names: by its own id, or the latest of a provider's response."""
     if "request_id" in call.path:
-        row = ledger.requests.find(call.application, call.path["request_id"])
+        row = call.ledger.requests.find(call.application, call.path["request_id"])
     else:
         category, response_id = call.path["category"], call.path["provider_response_id"]
-        row = ledger.requests.find_response(call.application, category, response_id)
+        row = call.ledger.requests.find_response(call.application, category, response_id)
     if row is None:
         named = ", ".join(f"{name} {value!r}" for name, value in call.path.items())
         raise ContractError("request_not_found", f"there is no stored event with {named}")

@@ -30,8 +30,7 @@ def list_categories(call: Call) -> Reply:
     active = _wants_active(call)
     listing = Listing.asked_by(call.query, str, of=call.operation, filters={"active": active}, names=True)
     system = call.catalogue.categories() if active else []
-    with call.store.reading() as ledger:
-        custom = ledger.resources.categories(listing, active=active)
+    custom = call.ledger.resources.categories(listing, active=active)
     names, cursor = listing.page(listing.chosen({*system, *custom}, _name), _name)
     items = [categories.CategoryResponse(category=name) for name in names]
     return Reply(200, Page[categories.CategoryResponse](request_id=new_id(), cursor=cursor, items=items))
@@ -48,13 +47,12 @@ def list_resources(call: Call) -> Reply:
     filters = {"category": category, "active": active}
     listing = Listing.asked_by(call.query, str, of=call.operation, filters=filters, names=True)
     system = call.catalogue.resources(category)
-    with call.store.reading() as ledger:
-        if not system and not ledger.resources.has(category):
-            raise _no_category(category)
-        custom = ledger.resources.resources(category, listing, active=active)
-        wanted = listing.chosen({*custom, *system} if active else custom, _name)
-        names, cursor = listing.page(wanted, _name)
-        stored = ledger.resources.versions(category, names, active=active)
+    if not system and not call.ledger.resources.has(category):
+        raise _no_category(category)
+    custom = call.ledger.resources.resources(category, listing, active=active)
+    wanted = listing.chosen({*custom, *system} if active else custom, _name)
+    names, cursor = listing.page(wanted, _name)
+    stored = call.ledger.resources.versions(category, names, active=active)
     versions: defaultdict[str, list[ResourceVersion]] = defaultdict(list)
     for version in stored:
         versions[version.resource].append(version)
@@ -72,10 +70,9 @@ def list_versions(call: Call) -> Reply:
     filters = {"category": category, "resource": resource, "active": active}
     listing = Listing.asked_by(call.query, int, of=call.operation, filters=filters)
     system = call.catalogue.versions(category, resource)
-    with call.store.reading() as ledger:
-        if not system and not ledger.resources.has(category, resource):
-            raise _no_resource(call)
-        custom = ledger.resources.page(category, resource, listing, active=active)
+    if not system and not call.ledger.resources.has(category, resource):
+        raise _no_resource(call)
+    custom = call.ledger.resources.page(category, resource, listing, active=active)
     return _page(*listing.page(listing.chosen([*custom, *system] if active else custom, _start), _start))
 
 
@@ -86,8 +83,7 @@ def retrieve_version(call: Call) -> Reply:
     system = call.catalogue.versions(category, resource)
     found = next((version for version in system if version.resource_id == resource_id), None)
     if found is None:
-        with call.store.reading() as ledger:
-            found = ledger.resources.find(category, resource, resource_id)
+        found = call.ledger.resources.find(category, resource, resource_id)
     if found is None:
         raise _no_resource(call)
     return Reply(200, _response(found))
@@ -102,25 +98,24 @@ def create_resource(call: Call) -> Reply:
     resources.check_custom_name("resource", resource)
     resources.check_writable(category, call.catalogue)
     units = resources.units_text(body)
-    with call.store.transaction() as ledger:
-        versions = ledger.resources.versions(category, [resource])
-        start = body.start_timestamp or _free_start(versions)
-        new = resources.CustomVersion(
-            resource_id=new_id(),
-            start_timestamp=to_micros(start),
-            units=units,
-            max_input_units=body.max_input_units,
-            max_output_units=body.max_output_units,
-            max_total_units=body.max_total_units,
-            deleted=None,
-        )
-        priced = new.priced(category, resource, None)
-        same = _same_version(versions, priced, dated=body.start_timestamp is not None)
-        if same is not None:
-            return Reply(200, _response(same))
-        ledger.resources.add(category, resource, new)
-        ends = (version.start for version in versions if version.start > start)
-        return Reply(201, _response(replace(priced, end=next(ends, None))))
+    versions = call.ledger.resources.versions(category, [resource])
+    start = body.start_timestamp or _free_start(versions)
+    new = resources.CustomVersion(
+        resource_id=new_id(),
+        start_timestamp=to_micros(start),
+        units=units,
+        max_input_units=body.max_input_units,
+        max_output_units=body.max_output_units,
+        max_total_units=body.max_total_units,
+        deleted=None,
+    )
+    priced = new.priced(category, resource, None)
+    same = _same_version(versions, priced, dated=body.start_timestamp is not None)
+    if same is not None:
+        return Reply(200, _response(same))
+    call.ledger.resources.add(category, resource, new)
+    ends = (version.start for version in versions if version.start > start)
+    return Reply(201, _response(replace(priced, end=next(ends, None))))
 
 
 def _free_start(versions: Sequence[ResourceVersion]) -> datetime:
@@ -175,8 +170,7 @@ def delete_category(call: Call) -> Reply:
 def _deleted(call: Call) -> list[ResourceVersion]:
     """Delete what the path names."""
     resources.check_writable(call.path["category"], call.catalogue)
-    with call.store.transaction() as ledger:
-        return ledger.resources.delete(datetime.now(UTC), **call.path)
+    return call.ledger.resources.delete(datetime.now(UTC), **call.path)
 
 
 def _wants_active(call: Call) -> bool:

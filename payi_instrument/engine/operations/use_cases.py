@@ -22,8 +22,6 @@ from payi_instrument.wire.model import Money
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from payi_instrument.engine.store_core.store import Ledger
-
 
 @answers(table.CREATE_DEFINITION)
 def create_definition(call: Call) -> Reply:
@@ -35,24 +33,22 @@ def create_definition(call: Call) -> Reply:
         "logging_enabled": None if body.logging_enabled is None else int(body.logging_enabled),
         "limit_config": None if body.limit_config is None else rules.config_text(Terms.of(body.limit_config)),
     }
-    with call.store.transaction() as ledger:
-        existing = ledger.use_cases.find_definition(call.application, body.name)
-        if existing is not None:
-            different = [name for name, value in wanted.items() if existing[name] != value]
-            if different:
-                message = f"name: {body.name!r} exists with another {', '.join(different)}; update or delete it"
-                raise ContractError("use_case_already_exists", message)
-            return Reply(200, _definition(existing))
-        new = {**wanted, "application": call.application, "version": 1, "created": datetime.now(UTC)}
-        ledger.use_cases.add_definition(new)
+    existing = call.ledger.use_cases.find_definition(call.application, body.name)
+    if existing is not None:
+        different = [name for name, value in wanted.items() if existing[name] != value]
+        if different:
+            message = f"name: {body.name!r} exists with another {', '.join(different)}; update or delete it"
+            raise ContractError("use_case_already_exists", message)
+        return Reply(200, _definition(existing))
+    new = {**wanted, "application": call.application, "version": 1, "created": datetime.now(UTC)}
+    call.ledger.use_cases.add_definition(new)
     return Reply(201, _definition(new))
 
 
 @answers(table.RETRIEVE_DEFINITION)
 def retrieve_definition(call: Call) -> Reply:
     """Return one definition."""
-    with call.store.reading() as ledger:
-        return Reply(200, _definition(known_definition(call, ledger)))
+    return Reply(200, _definition(known_definition(call)))
 
 
 @answers(table.LIST_DEFINITIONS)
@@ -60,8 +56,7 @@ def list_definitions(call: Call) -> Reply:
     """List definitions by creation time, newest first unless asked otherwise."""
     query: table.UseCaseQuery = call.query
     listing = Listing.asked_by(query, int, of=call.operation, filters={"use_case_name": query.use_case_name})
-    with call.store.reading() as ledger:
-        rows = ledger.use_cases.definitions(call.application, listing, query.use_case_name)
+    rows = call.ledger.use_cases.definitions(call.application, listing, query.use_case_name)
     shown, cursor = listing.page(rows, lambda row: (to_micros(row["created"]), row["name"]))
     items = [_definition(row) for row in shown]
     return Reply(200, Page[use_cases.UseCaseDefinition](request_id=new_id(), cursor=cursor, items=items))
@@ -82,20 +77,18 @@ def update_definition(call: Call) -> Reply:
 @answers(table.DELETE_DEFINITION)
 def delete_definition(call: Call) -> Reply:
     """Delete a definition and return it; what was recorded under it stays."""
-    with call.store.transaction() as ledger:
-        row = known_definition(call, ledger)
-        ledger.use_cases.remove_definition(call.application, row["name"])
-        return Reply(200, _definition(row))
+    row = known_definition(call)
+    call.ledger.use_cases.remove_definition(call.application, row["name"])
+    return Reply(200, _definition(row))
 
 
 @answers(table.INCREMENT_VERSION)
 def increment_version(call: Call) -> Reply:
     """Begin the next version of a definition, which new instances take."""
-    with call.store.transaction() as ledger:
-        row = known_definition(call, ledger)
-        changes = {"version": row["version"] + 1}
-        ledger.use_cases.change_definition(call.application, row["name"], changes)
-        return Reply(200, _definition({**row, **changes}))
+    row = known_definition(call)
+    changes = {"version": row["version"] + 1}
+    call.ledger.use_cases.change_definition(call.application, row["name"], changes)
+    return Reply(200, _definition({**row, **changes}))
 
 
 @answers(table.CREATE_LIMIT_CONFIG)
@@ -112,17 +105,16 @@ def delete_limit_config(call: Call) -> Reply:
 
 
 def _changed(call: Call, changes: Mapping[str, Any]) -> Reply:
-    with call.store.transaction() as ledger:
-        row = known_definition(call, ledger)
-        if changes:
-            ledger.use_cases.change_definition(call.application, row["name"], changes)
-        return Reply(200, _definition({**row, **changes}))
+    row = known_definition(call)
+    if changes:
+        call.ledger.use_cases.change_definition(call.application, row["name"], changes)
+    return Reply(200, _definition({**row, **changes}))
 
 
-def known_definition(call: Call, ledger: Ledger) -> Mapping[str, Any]:
+def known_definition(call: Call) -> Mapping[str, Any]:
     """Return the definition that the path names; raises `ContractError` `use_case_not_found`."""
     name = call.path["use_case_name"]
-    row = ledger.use_cases.find_definition(call.application, name)
+    row = call.ledger.use_cases.find_definition(call.application, name)
     if row is None:
         raise ContractError("use_case_not_found", f"use_case_name: {name[:80]!r} has no definition; create it")
     return row
@@ -152,11 +144,10 @@ def _config(terms: Terms) -> use_cases.LimitConfig:
 @answers(table.CREATE_INSTANCE)
 def create_instance(call: Call) -> Reply:
     """Create an instance of the latest version, with the limit that the definition gives it."""
-    with call.store.transaction() as ledger:
-        instances = Instances(ledger.instances, datetime.now(UTC))
-        name = known_definition(call, ledger)["name"]
-        instance = instances.get(call.application, name, ordered_id()).at(None)
-        instances.keep(instance, {})
+    instances = Instances(call.ledger.instances, datetime.now(UTC))
+    name = known_definition(call)["name"]
+    instance = instances.get(call.application, name, ordered_id()).at(None)
+    instances.keep(instance, {})
     return Reply(
         200,
         use_cases.UseCaseInstance(
@@ -171,35 +162,32 @@ def create_instance(call: Call) -> Reply:
 @answers(table.RETRIEVE_INSTANCE)
 def retrieve_instance(call: Call) -> Reply:
     """Return one instance."""
-    with call.store.reading() as ledger:
-        return Reply(200, _instance(known_instance(call, ledger)))
+    return Reply(200, _instance(known_instance(call)))
 
 
 @answers(table.DELETE_INSTANCE)
 def delete_instance(call: Call) -> Reply:
     """Delete an instance and its scores and return it; its limit and its events stay."""
-    with call.store.transaction() as ledger:
-        row = known_instance(call, ledger)
-        ledger.use_cases.remove_instance(call.application, row["use_case_name"], row["use_case_id"])
-        return Reply(200, _instance(row))
+    row = known_instance(call)
+    call.ledger.use_cases.remove_instance(call.application, row["use_case_name"], row["use_case_id"])
+    return Reply(200, _instance(row))
 
 
 @answers(table.UPDATE_INSTANCE_PROPERTIES)
 def update_instance_properties(call: Call) -> Reply:
     """Merge properties into those of an instance."""
     body: limits.PropertiesRequest = call.body
-    with call.store.transaction() as ledger:
-        row = known_instance(call, ledger)
-        properties = merge_properties(json.loads(row["properties"] or "{}"), body.properties)
-        changes = {"properties": json.dumps(properties) if properties else None}
-        ledger.use_cases.change_instance(call.application, row["use_case_name"], row["use_case_id"], changes)
-        return Reply(200, _instance(row))
+    row = known_instance(call)
+    properties = merge_properties(json.loads(row["properties"] or "{}"), body.properties)
+    changes = {"properties": json.dumps(properties) if properties else None}
+    call.ledger.use_cases.change_instance(call.application, row["use_case_name"], row["use_case_id"], changes)
+    return Reply(200, _instance(row))
 
 
-def known_instance(call: Call, ledger: Ledger) -> Mapping[str, Any]:
+def known_instance(call: Call) -> Mapping[str, Any]:
     """Return the instance that the path names; raises `ContractError` `use_case_instance_not_found`."""
     name, use_case_id = call.path["use_case_name"], call.path["use_case_id"]
-    row = ledger.use_cases.find_instance(call.application, name, use_case_id)
+    row = call.ledger.use_cases.find_instance(call.application, name, use_case_id)
     if row is None:
         message = f"use_case_id: {use_case_id[:80]!r} is no instance of {name[:80]!r}"
         raise ContractError("use_case_instance_not_found", message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from sqlalchemy.dialects import postgresql, sqlite
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Dialect
 
 
-def creation_statements(dialect_name: str, revision: str) -> list[str]:
+@cache
+def creation_statements(dialect_name: str, revision: str) -> tuple[str, ...]:
     """Return the statements that make a new ledger of this revision."""
     dialect: Dialect = sqlite.dialect() if dialect_name == "sqlite" else postgresql.dialect()  # type: ignore[no-untyped-call]
     statements = [str(CreateTable(table).compile(dialect=dialect)) for table in schema.metadata.sorted_tables]
@@ -21,4 +23,4 @@ def creation_statements(dialect_name: str, revision: str) -> list[str]:
         statements += [str(CreateIndex(index).compile(dialect=dialect)) for index in table.indexes]
     statements.append("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
     statements.append(f"INSERT INTO alembic_version (version_num) VALUES ('{revision}')")  # noqa: S608  # our constant
-    return statements
+    return tuple(statements)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import and_, collate, or_
+from sqlalchemy import and_, or_
 
 from payi_instrument.engine.ledger import from_micros
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Connection, Select
+    from sqlalchemy import ColumnElement, Select
 
     from payi_instrument.engine.pages import Listing
 
@@ -34,8 +34,3 @@ def paged_names(statement: SelectT, listing: Listing[str], name: ColumnElement[s
         at = listing.after[0]
         statement = statement.where(name > at if listing.ascending else name < at)
     return statement.order_by(name.asc() if listing.ascending else name.desc()).limit(listing.size + 1)
-
-
-def by_code_point(name: ColumnElement[str], connection: Connection) -> ColumnElement[str]:
-    """Let names be compared as Python compares them, whatever language the database was made for."""
-    return collate(name, "C" if connection.dialect.name == "postgresql" else "BINARY")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, insert, select, update
 
 from payi_instrument.engine import schema
-from payi_instrument.engine.ledger import STATES, to_micros
+from payi_instrument.engine.ledger import STATES, from_micros, to_micros
+from payi_instrument.engine.periods import RUNNING
 from payi_instrument.engine.store_core.keyset import paged
 from payi_instrument.ids import first_id
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _LIMITS = schema.limits.c
 _PERIODS = schema.limit_periods.c
+_PRUNED = schema.pruned_totals.c
 _EVENTS = schema.events.c
 _CLOCKS_APART = timedelta(minutes=10)
 """How far an event's time may lie after it was stored, with room to spare: five minutes are accepted."""
@@ -33,9 +35,10 @@ _CLOCKS_APART = timedelta(minutes=10)
 class LimitRows:
     """Limits inside one transaction."""
 
-    def __init__(self, connection: Connection) -> None:
-        """Take a connection with an open transaction."""
+    def __init__(self, connection: Connection, *, locks: bool) -> None:
+        """Take a connection with an open transaction, and whether what is found is locked, to be changed."""
         self._connection = connection
+        self._locks = locks
 
     def find(self, application: str, limit_id: str) -> Mapping[str, Any] | None:
         """Find a limit by its id."""
@@ -46,7 +49,8 @@ class LimitRows:
         return self._one(_LIMITS.application == application, _LIMITS.limit_name == limit_name)
 
     def _one(self, *conditions: Any) -> Mapping[str, Any] | None:
-        row = self._connection.execute(select(schema.limits).where(*conditions)).one_or_none()
+        statement = select(schema.limits).where(*conditions)
+        row = self._connection.execute(statement.with_for_update() if self._locks else statement).one_or_none()
         return None if row is None else _mapping(row)
 
     def add(self, values: Mapping[str, Any]) -> None:
@@ -66,10 +70,13 @@ class LimitRows:
 
     def remove(self, application: str, limit_id: str) -> bool:
         """Delete a limit and its closed periods; False when there is none."""
-        for table in (schema.limit_periods, schema.limits):
-            statement = delete(table).where(table.c.application == application, table.c.limit_id == limit_id)
-            removed = self._connection.execute(statement).rowcount == 1
-        return removed
+        removed = [
+            self._connection.execute(
+                delete(table).where(table.c.application == application, table.c.limit_id == limit_id)
+            ).rowcount
+            for table in (schema.limits, schema.limit_periods, schema.pruned_totals)  # its own row is the lock
+        ]
+        return removed[0] == 1
 
     def page(
         self, application: str, listing: Listing[int], *, limit_name: str | None, properties: Mapping[str, str]
@@ -88,8 +95,14 @@ class LimitRows:
             listing = replace(listing, after=(to_micros(limits[-1]["created"]), limits[-1]["limit_id"]))
 
     def add_period(self, values: Mapping[str, Any]) -> None:
-        """Store a period that a reset closed."""
+        """Store a period that a reset closed; what was pruned of the running one belongs to it now."""
         self._connection.execute(insert(schema.limit_periods).values(**values))
+        running = (
+            _PRUNED.application == values["application"],
+            _PRUNED.limit_id == values["limit_id"],
+            _PRUNED.until == from_micros(RUNNING),
+        )
+        self._connection.execute(update(schema.pruned_totals).where(*running).values(until=values["until"]))
 
     def periods(self, application: str, limit_id: str, listing: Listing[int]) -> list[Mapping[str, Any]]:
         """Read a page of a limit's closed periods by the time of their reset, and one more."""

@@ -18,9 +18,10 @@ _EVENTS = schema.events.c
 class RequestRows:
     """Stored events inside one transaction."""
 
-    def __init__(self, connection: Connection) -> None:
-        """Take a connection with an open transaction."""
+    def __init__(self, connection: Connection, *, locks: bool) -> None:
+        """Take a connection with an open transaction, and whether what is found is locked, to be changed."""
         self._connection = connection
+        self._locks = locks
 
     def find(self, application: str, request_id: str) -> EventRow | None:
         """Find an event of an application by the id that the meter gave it."""
@@ -36,7 +37,7 @@ class RequestRows:
 
     def _latest(self, *conditions: ColumnElement[bool]) -> EventRow | None:
         statement = select(schema.events).where(*conditions).order_by(_EVENTS.request_id.desc()).limit(1)
-        row = self._connection.execute(statement).one_or_none()
+        row = self._connection.execute(statement.with_for_update() if self._locks else statement).one_or_none()
         return None if row is None else _event(row)
 
     def change_properties(self, request_id: str, properties: str | None) -> None:

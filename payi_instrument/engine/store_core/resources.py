@@ -10,7 +10,7 @@ from sqlalchemy import func, insert, select, update
 from payi_instrument.engine import schema
 from payi_instrument.engine.ledger import from_micros, to_micros
 from payi_instrument.engine.resources import CustomVersion
-from payi_instrument.engine.store_core.keyset import by_code_point, paged, paged_names
+from payi_instrument.engine.store_core.keyset import paged, paged_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -96,8 +96,7 @@ class ResourceRows:
             statement = statement.where(_VERSIONS.deleted.is_(None))
         else:
             statement = statement.having(func.count(_VERSIONS.deleted) == func.count())
-        name = by_code_point(column, self._connection)
-        return list(self._connection.execute(paged_names(statement, listing, name)).scalars())
+        return list(self._connection.execute(paged_names(statement, listing, column)).scalars())
 
     def has(self, category: str, resource: str | None = None) -> bool:
         """Say whether a category, or a resource of it, ever had a version: deleted ones count."""

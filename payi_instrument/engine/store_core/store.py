@@ -1,142 +1,59 @@
-"""Transactions of the cold paths on a database's own connection."""
+"""The ledger's cold side: its statements by noun, inside transactions."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from sqlalchemy import Connection, Engine, StaticPool, create_engine, event
-from sqlalchemy.exc import DBAPIError
-
+from payi_instrument.engine.store_core.audit import AuditRows
+from payi_instrument.engine.store_core.keys import KeyRows
 from payi_instrument.engine.store_core.kpis import KpiRows
 from payi_instrument.engine.store_core.limits import LimitRows
+from payi_instrument.engine.store_core.replies import ReplyRows
 from payi_instrument.engine.store_core.requests import RequestRows
 from payi_instrument.engine.store_core.resources import ResourceRows
+from payi_instrument.engine.store_core.retention import RetentionRows
 from payi_instrument.engine.store_core.use_cases import UseCaseRows
-from payi_instrument.errors import APIConnectionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
     from contextlib import AbstractContextManager
 
-    from sqlalchemy import ExceptionContext
+    from sqlalchemy import Connection
 
     from payi_instrument.engine.ledger import InstanceStore
-
-
-class DriverStore(Protocol):
-    """What the cold paths need of a database's own store; connection and lock change when a process forks."""
-
-    @property
-    def connection(self) -> Any:
-        """Return the driver's connection."""
-        ...
-
-    @property
-    def in_transaction(self) -> bool:
-        """Say whether a transaction is open on the connection."""
-        ...
-
-    @property
-    def lock(self) -> AbstractContextManager[object]:
-        """Return the lock that guards it."""
-        ...
-
-    def writing(self) -> AbstractContextManager[None]:
-        """Let the calling thread be the one that writes; raises `LedgerBusyError` when it is in the middle of that."""
-        ...
-
-    def instances_on(self, execute: Callable[[str, tuple[Any, ...]], Any]) -> InstanceStore:
-        """Return what knows of use cases, on a transaction of the caller's."""
-        ...
-
-
-class CoreStore:
-    """Run statements of the cold paths on stores' own connections, one transaction at a time."""
-
-    def __init__(self, store: DriverStore, reader: DriverStore) -> None:
-        """Take the store to write to, and the one to read from: the same where a ledger has one connection only."""
-        self._writer = _Side(store, "BEGIN IMMEDIATE")
-        self._reader = _Side(reader, "BEGIN")
-        self._store = store
-
-    @contextmanager
-    def transaction(self) -> Generator[Ledger]:
-        """Hold the store's lock and a write transaction until the block ends.
-
-        Raises `APIConnectionError` when the database fails; nothing is stored then.
-        """
-        with self._store.writing(), self._writer.transaction() as ledger:
-            yield ledger
-
-    @contextmanager
-    def reading(self) -> Generator[Ledger]:
-        """Read everything as it stood at the block's first statement; no writer is waited for where the ledger is a file.
-
-        Raises `APIConnectionError` when the database fails.
-        """
-        with self._reader.transaction() as ledger:
-            yield ledger
-
-
-class _Side:
-    """Begin transactions of one kind on a store's connection."""
-
-    def __init__(self, store: DriverStore, begin: str) -> None:
-        self._store = store
-        self._begin = begin
-        self._engine: tuple[object, Engine] | None = None
-
-    @contextmanager
-    def transaction(self) -> Generator[Ledger]:
-        try:
-            with self._store.lock:
-                if self._store.in_transaction:  # a signal's handler, say: what it interrupted must not be rolled back
-                    msg = "the ledger is in the middle of another operation of this thread; call it from another thread"
-                    raise APIConnectionError(msg)
-                with self._rolled_back_on_error(), self._current_engine().begin() as connection:
-                    yield Ledger(connection, self._store.instances_on(connection.exec_driver_sql))
-        except DBAPIError as error:
-            raise APIConnectionError(f"the ledger can't be used: {error.orig}") from error.orig
-
-    @contextmanager
-    def _rolled_back_on_error(self) -> Generator[None]:
-        """Leave no transaction open: Ctrl-C during BEGIN is raised when the database has begun and SQLAlchemy has not."""
-        try:
-            yield
-        except BaseException:
-            with suppress(Exception):  # what went wrong before is the news
-                self._store.connection.rollback()
-            raise
-
-    def _current_engine(self) -> Engine:
-        connection = self._store.connection
-        if self._engine is None or self._engine[0] is not connection:
-            engine = create_engine(
-                "sqlite://", creator=lambda: connection, poolclass=StaticPool, pool_reset_on_return=None
-            )
-            event.listen(engine, "begin", self._begin_on)
-            event.listen(engine, "handle_error", _keep_connection)
-            self._engine = (connection, engine)
-        return self._engine[1]
-
-    def _begin_on(self, connection: Connection) -> None:
-        connection.exec_driver_sql(self._begin)
-
-
-def _keep_connection(context: ExceptionContext) -> None:
-    """Leave the store's connection open: SQLAlchemy would close it for an interrupt."""
-    context.is_disconnect = False
 
 
 class Ledger:
     """The ledger's cold statements inside one transaction, by noun."""
 
-    def __init__(self, connection: Connection, instances: InstanceStore) -> None:
-        """Take a connection with an open transaction, and what knows of use cases on it."""
+    def __init__(self, connection: Connection, instances: InstanceStore, *, writes: bool) -> None:
+        """Take a connection with an open transaction, what knows of use cases on it, and whether it may write."""
         self.instances = instances
-        self.limits = LimitRows(connection)
+        self.limits = LimitRows(connection, locks=writes)
         self.resources = ResourceRows(connection)
-        self.use_cases = UseCaseRows(connection)
+        self.use_cases = UseCaseRows(connection, locks=writes)
         self.kpis = KpiRows(connection)
-        self.requests = RequestRows(connection)
+        self.requests = RequestRows(connection, locks=writes)
+        self.keys = KeyRows(connection)
+        self.audit = AuditRows(connection)
+        self.retention = RetentionRows(connection)
+        self.replies = ReplyRows(connection)
+
+
+class CoreStore(Protocol):
+    """Run statements of the cold paths in transactions."""
+
+    def transaction(self, of: str) -> AbstractContextManager[Ledger]:
+        """Read and write until the block ends, then commit; writers of the same thing (`of`) take turns.
+
+        Raises `RacedError` when the ingest, or another process, was first with a part of it: do it again. Raises
+        `APIConnectionError` when the database fails. Nothing is stored then.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close what it opened."""
+        ...
+
+    def reading(self) -> AbstractContextManager[Ledger]:
+        """Read everything as it stood at the block's first statement; raises `APIConnectionError`."""
+        ...

@@ -25,9 +25,10 @@ _SCORES = schema.kpi_scores.c
 class UseCaseRows:
     """Definitions and instances inside one transaction."""
 
-    def __init__(self, connection: Connection) -> None:
-        """Take a connection with an open transaction."""
+    def __init__(self, connection: Connection, *, locks: bool) -> None:
+        """Take a connection with an open transaction, and whether what is found is locked, to be changed."""
         self._connection = connection
+        self._locks = locks
 
     def find_definition(self, application: str, name: str) -> Mapping[str, Any] | None:
         """Find a definition by its name."""
@@ -35,7 +36,9 @@ class UseCaseRows:
         return self._one(statement)
 
     def _one(self, statement: Select[Any]) -> Mapping[str, Any] | None:
-        row = self._connection.execute(statement).mappings().one_or_none()
+        row = (
+            self._connection.execute(statement.with_for_update() if self._locks else statement).mappings().one_or_none()
+        )
         return None if row is None else dict(row)
 
     def add_definition(self, values: Mapping[str, Any]) -> None:

@@ -13,6 +13,10 @@ def _on_postgresql() -> bool:
     return op.get_bind().dialect.name == "postgresql"
 
 
+def _text() -> sa.types.TypeEngine[Any]:
+    return sa.Text(collation="C") if _on_postgresql() else sa.Text()
+
+
 def _money() -> sa.types.TypeEngine[Any]:
     return sa.Numeric(38, 12) if _on_postgresql() else sa.Text()
 
@@ -36,11 +40,11 @@ def _periods() -> None:
     op.add_column("limits", sa.Column("since", _long()))
     op.create_table(
         "limit_periods",
-        sa.Column("application", sa.Text(), nullable=False),
-        sa.Column("limit_id", sa.Text(), nullable=False),
+        sa.Column("application", _text(), nullable=False),
+        sa.Column("limit_id", _text(), nullable=False),
         sa.Column("until", _long(), nullable=False),
-        sa.Column("limit_name", sa.Text(), nullable=False),
-        sa.Column("limit_type", sa.Text(), nullable=False),
+        sa.Column("limit_name", _text(), nullable=False),
+        sa.Column("limit_type", _text(), nullable=False),
         sa.Column("max", _money(), nullable=False),
         sa.Column("spent_input", _money(), nullable=False),
         sa.Column("spent_output", _money(), nullable=False),
@@ -56,11 +60,11 @@ def _periods() -> None:
 def _use_cases() -> None:
     op.create_table(
         "use_case_definitions",
-        sa.Column("application", sa.Text(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("application", _text(), nullable=False),
+        sa.Column("name", _text(), nullable=False),
+        sa.Column("description", _text(), nullable=False),
         sa.Column("logging_enabled", sa.Integer()),
-        sa.Column("limit_config", sa.Text()),
+        sa.Column("limit_config", _text()),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("created", _long(), nullable=False),
         sa.PrimaryKeyConstraint("application", "name"),
@@ -68,12 +72,12 @@ def _use_cases() -> None:
     )
     op.create_table(
         "use_case_instances",
-        sa.Column("application", sa.Text(), nullable=False),
-        sa.Column("use_case_id", sa.Text(), nullable=False),
-        sa.Column("use_case_name", sa.Text(), nullable=False),
+        sa.Column("application", _text(), nullable=False),
+        sa.Column("use_case_id", _text(), nullable=False),
+        sa.Column("use_case_name", _text(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("limit_id", sa.Text()),
-        sa.Column("properties", sa.Text()),
+        sa.Column("limit_id", _text()),
+        sa.Column("properties", _text()),
         sa.PrimaryKeyConstraint("application", "use_case_id", "use_case_name"),
         sqlite_strict=True,
         sqlite_with_rowid=False,
@@ -83,11 +87,11 @@ def _use_cases() -> None:
 def _kpis() -> None:
     op.create_table(
         "kpis",
-        sa.Column("application", sa.Text(), nullable=False),
-        sa.Column("use_case_name", sa.Text(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("description", sa.Text(), nullable=False),
-        sa.Column("kpi_type", sa.Text(), nullable=False),
+        sa.Column("application", _text(), nullable=False),
+        sa.Column("use_case_name", _text(), nullable=False),
+        sa.Column("name", _text(), nullable=False),
+        sa.Column("description", _text(), nullable=False),
+        sa.Column("kpi_type", _text(), nullable=False),
         sa.Column("goal", _float(), nullable=False),
         sa.Column("created", _long(), nullable=False),
         sa.Column("updated", _long(), nullable=False),
@@ -96,11 +100,11 @@ def _kpis() -> None:
     )
     op.create_table(
         "kpi_scores",
-        sa.Column("application", sa.Text(), nullable=False),
-        sa.Column("use_case_name", sa.Text(), nullable=False),
-        sa.Column("use_case_id", sa.Text(), nullable=False),
-        sa.Column("kpi_name", sa.Text(), nullable=False),
-        sa.Column("kpi_type", sa.Text(), nullable=False),
+        sa.Column("application", _text(), nullable=False),
+        sa.Column("use_case_name", _text(), nullable=False),
+        sa.Column("use_case_id", _text(), nullable=False),
+        sa.Column("kpi_name", _text(), nullable=False),
+        sa.Column("kpi_type", _text(), nullable=False),
         sa.Column("score", _float(), nullable=False),
         sa.Column("created", _long(), nullable=False),
         sa.Column("updated", _long(), nullable=False),

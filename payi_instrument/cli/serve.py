@@ -1,0 +1,61 @@
+"""`payi-instrument serve`: one meter for many machines."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Annotated, Literal
+from urllib.parse import urlencode
+
+import typer
+
+from payi_instrument.cli.ledger import DatabaseUrl
+from payi_instrument.errors import MissingExtraError, PayiError
+
+Host = Annotated[str, typer.Option(help="The address to listen on.")]
+Port = Annotated[int, typer.Option(min=1, max=65_535, help="The port to listen on.")]
+Workers = Annotated[int, typer.Option(min=1, max=64, help="Processes that serve; about one a core.")]
+StrictLimits = Annotated[bool, typer.Option("--strict-limits", help="Refuse events that name an unknown limit.")]
+Unpriced = Annotated[
+    Literal["reject", "record"], typer.Option(help="What becomes of an event whose resource has no price.")
+]
+BlockLimits = Annotated[
+    Literal["evaluate", "reject"], typer.Option(help="Whether an event may name a limit of type block.")
+]
+MaxBody = Annotated[int, typer.Option(min=1024, help="Largest body of a request, in bytes.")]
+LogLevel = Annotated[Literal["debug", "info", "warning", "error", "critical"], typer.Option(help="What is logged.")]
+
+
+def serve(  # noqa: PLR0917  # one argument an option
+    database_url: DatabaseUrl,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    workers: Workers = 1,
+    strict_limits: StrictLimits = False,  # noqa: FBT002  # Typer's way to a flag
+    unpriced_events: Unpriced = "reject",
+    block_limits_on_ingest: BlockLimits = "evaluate",
+    max_body: MaxBody = 32 * 1024 * 1024,
+    log_level: LogLevel = "info",
+) -> None:
+    """Serve the REST API on a ledger until the process is told to stop; keys come from `payi-instrument keys create`."""
+    for library in ("starlette", "uvicorn", "prometheus_client"):
+        if find_spec(library) is None:
+            feature = "the server"
+            raise MissingExtraError(feature, "server")
+    from payi_instrument.server.run import serve as run
+    from payi_instrument.server.settings import ServerSettings
+
+    given = {
+        "strict_limits": "true" if strict_limits else "",
+        "unpriced_events": unpriced_events if unpriced_events != "reject" else "",
+        "block_limits_on_ingest": block_limits_on_ingest if block_limits_on_ingest != "evaluate" else "",
+    }
+    url = _with_options(database_url, {name: value for name, value in given.items() if value})
+    try:
+        run(ServerSettings(url, host, port, workers, max_body, log_level))
+    except ValueError as error:
+        raise PayiError(f"--database-url {error}") from None
+
+
+def _with_options(url: str, options: dict[str, str]) -> str:
+    """Write options into a ledger's URL, where its meter reads them."""
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(options)}" if options else url
