@@ -98,6 +98,12 @@ def empty_file() -> Path:
     return path
 
 
+@cache
+def kept_open(url: str) -> Payi:
+    """Return a client that is never closed, so that those of all tests have one engine, and its connections."""
+    return Payi(base_url=url)
+
+
 _numbers = itertools.count()
 
 
@@ -127,6 +133,7 @@ class Place:
         self._served: dict[str, tuple[Engine, str]] = {}
         if meter.endswith("postgres"):
             self.url = postgres.empty_ledger()
+            kept_open(self.url)
         elif folder is None:
             self.url = "sqlite://"
         else:
@@ -138,8 +145,11 @@ class Place:
             return self._opened.enter_context(Payi(base_url=self._url(application=application, **options)))
         url = self._url(**options)
         if url not in self._served:
-            engine = Address.of(url).open()
-            self._opened.callback(engine.close)
+            if url == self.url and self.meter.endswith("postgres"):
+                engine, _ = kept_open(url).transport.meter
+            else:
+                engine = Address.of(url).open()
+                self._opened.callback(engine.close)
             self._served[url] = (engine, self._opened.enter_context(serving(engine)))
         engine, address = self._served[url]
         key = new_key(engine, application)

@@ -36,12 +36,15 @@ def server() -> PostgresServer:
     return started
 
 
+@cache
+def _charwoman() -> psycopg.Connection[tuple[object, ...]]:
+    return psycopg.connect(server().get_uri(), autocommit=True)
+
+
 def empty_ledger() -> str:
     """Return the URL of the ledger of this process, without anything in it."""
-    url = server().get_uri()
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(_EMPTY)
-    return url
+    _charwoman().execute(_EMPTY)
+    return server().get_uri()
 
 
 def new_database(name: str, how: str = "") -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -90,7 +91,9 @@ def engines(url: str, number: int) -> Iterator[list[Payi]]:
 
 
 def tables(url: str) -> set[tuple[str, str]]:
-    found = rows(url, "SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('public', 'payi', 'mine')")
+    found = rows(
+        url, "SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('public', 'payi', 'payi_of_mine')"
+    )
     return {(schema, table) for schema, table in found}
 
 
@@ -159,16 +162,16 @@ def in_schema(url: str, schema: str) -> str:
 
 def test_a_ledger_may_be_in_a_schema_of_ones_own(empty_database: str) -> None:
     with pytest.raises(PayiError, match="no schema"):
-        Payi(base_url=in_schema(empty_database, "mine"))
+        Payi(base_url=in_schema(empty_database, "payi_of_mine"))
     with looking_into(empty_database) as connection:
-        connection.execute("CREATE SCHEMA mine")
-    with Payi(base_url=in_schema(empty_database, "mine")) as client:
+        connection.execute("CREATE SCHEMA payi_of_mine")
+    with Payi(base_url=in_schema(empty_database, "payi_of_mine")) as client:
         prepare(client)
 
-    assert {schema for schema, _ in tables(empty_database)} == {"mine"}
+    assert {schema for schema, _ in tables(empty_database)} == {"payi_of_mine"}
     with Payi(base_url=empty_database) as client:
         assert client.limits.list().items == []
-    with Payi(base_url=in_schema(empty_database, "mine")) as client:
+    with Payi(base_url=in_schema(empty_database, "payi_of_mine")) as client:
         assert len(client.limits.list().items) == 2
 
 
@@ -560,6 +563,20 @@ def test_amounts_past_a_trillion_keep_their_last_digit(url: str) -> None:
         assert read(client).totals.cost.total.base_exact == result.limits["a"].spent_exact == total
         assert client.transport.limit_states(["a"])["a"].spent_exact == total
         assert client.requests.request_id.result.retrieve(str(result.request_id)).xproxy_result == result
+
+
+def test_what_no_index_takes_harms_no_other_event(url: str) -> None:
+    """The longest texts there may be, in characters of four bytes that do not repeat."""
+    rand = random.Random(3)
+    category, response = ("".join(chr(rand.randrange(0x10000, 0x10FFFF)) for _ in range(n)) for n in (256, 512))
+    with Payi(base_url=url) as client:
+        prepare(client)
+        answer = client.ingest.bulk(
+            events=[EVENT, {"category": category, "units": {}, "provider_response_id": response}, EVENT]
+        )
+
+        assert [error.item_index for error in answer.errors or []] == [1]
+        assert read(client).totals.requests.total == 2
 
 
 # the database goes away
