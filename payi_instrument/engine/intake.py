@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 from urllib.parse import unquote
@@ -56,6 +56,8 @@ _HOLD_ID = names.HOLD_ID.lower()
 _UNPRICED = names.UNPRICED.lower()
 _ENCODING = names.ENCODING.lower()
 
+_MOST_PLACES = 400
+"""Most places of a number before or behind its point; a double has 308."""
 _EVENT_ID = re.compile(f"[!-~]{{1,{_MAX_EVENT_ID}}}")
 
 
@@ -185,10 +187,22 @@ def json_value(text: bytes) -> object:
     if not text:
         return None
     try:
-        value: object = json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant)
+        value: object = json.loads(text, parse_float=_number, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise ContractError("invalid_json", f"body: {error or 'it is nested too deeply'}") from None
     return value
+
+
+def _number(text: str) -> Decimal:
+    """Read a number that a double can come near; counting with one of a billion places would take hours."""
+    try:
+        number = Decimal(text)
+    except InvalidOperation:  # its exponent is longer than a number of the machine
+        number = None
+    if number is None or abs(number.adjusted()) > _MOST_PLACES:
+        msg = f"{text[:40]} is outside of 1e-{_MOST_PLACES} to 1e{_MOST_PLACES}"
+        raise ValueError(msg)
+    return number
 
 
 def _refuse_constant(name: str) -> NoReturn:

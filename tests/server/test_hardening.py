@@ -567,14 +567,10 @@ def test_json_a_million_deep_is_refused(server: Running, tmp_path_factory: pytes
     large.stop()
 
 
-ENDLESS = pytest.mark.xfail(run=False, reason="engine/intake.py reads it, and something counts with it for hours")
 NUMBERS = [
     *("1e400", "-1e400", "1e-400", "9" * 5000, "9" * 4000, f"1.{'1' * 4000}", "0e999999999", "-0", "1E+2", "1.0"),
     *("18446744073709551616", "0.1e1"),
-    *(
-        pytest.param(f"{digits}e{places}", marks=ENDLESS)
-        for digits, places in ((1, 10**9), (1, -(10**9)), (-1, 10**20))
-    ),
+    *("1e1000000000", "1e-1000000000", f"-1e{10**20}"),
 ]
 
 
