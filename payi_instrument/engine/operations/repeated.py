@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from payi_instrument.engine.store_core.replies import KeptReply
 from payi_instrument.wire.codes import ContractError
 from payi_instrument.wire.message import Reply, Request
-from payi_instrument.wire.model import json_text, reply_text
+from payi_instrument.wire.model import answer_text, reply_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +44,7 @@ class Repeatable:
             raise ContractError("request_processing_error", message)
         query = json.dumps(dict(request.query), sort_keys=True, default=str)
         target = f"{request.operation.method} {request.url_path()} {query}"
-        body = json.dumps(json.loads(json_text(request.body)), sort_keys=True)
+        body = json.dumps(json.loads(answer_text(request.body)), sort_keys=True)
         return cls(application, key, sha256(target.encode()).hexdigest(), sha256(body.encode()).hexdigest())
 
     def once(self, ledger: Ledger, handle: Callable[[Ledger], Reply]) -> Reply:
