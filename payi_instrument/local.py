@@ -143,7 +143,7 @@ def open_local(url: str) -> LocalTransport:
     """Open the embedded meter that a URL names.
 
     Raises `MissingExtraError` without the extra that it takes, `ValueError` for an unknown option, `PayiError` when the
-    ledger can't be opened.
+    ledger can't be opened, of these `APIConnectionError` when there is none to be reached.
     """
     address = Address.of(url)
     if not address.is_shared:

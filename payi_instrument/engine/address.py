@@ -74,7 +74,8 @@ class Address:
     def store(self) -> LedgerStore:
         """Open the ledger, creating or migrating it first when needed.
 
-        Raises `MissingExtraError` without what it takes, `PayiError` when the ledger can't be opened.
+        Raises `MissingExtraError` without what it takes, `PayiError` when the ledger can't be opened, of these
+        `APIConnectionError` when there is none to be reached.
         """
         _check_installed("local", ("sqlalchemy", "alembic", "filelock"))
         if self.is_postgres and self.place is not None:

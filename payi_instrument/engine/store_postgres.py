@@ -21,7 +21,7 @@ from psycopg_pool import ConnectionPool
 from payi_instrument.engine.ledger import REVISION, LimitRow, RacedError
 from payi_instrument.engine.store_postgres_books import PostgresBooks, read_limits
 from payi_instrument.engine.store_postgres_errors import translated
-from payi_instrument.errors import PayiError
+from payi_instrument.errors import APIConnectionError, PayiError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,7 +54,8 @@ class PostgresStore:
     def __init__(self, url: str) -> None:
         """Open the ledger, creating or migrating it first when needed.
 
-        Raises `PayiError` when the database can't be reached, is too old, or its ledger is newer than this package.
+        Raises `PayiError` when the database is too old, or its ledger is newer than this package, and of these
+        `APIConnectionError` when the database can't be reached.
         """
         self.lock = RLock()
         self.looks_first = False
@@ -63,7 +64,7 @@ class PostgresStore:
             self.conninfo = _conninfo(url)
             self._prepare()
         except psycopg.Error as error:
-            raise _no_ledger(str(error)) from error
+            raise _no_ledger(str(error), APIConnectionError) from error
         self._pool = self._new_pool()
         _stores.add(self)
 
@@ -251,8 +252,8 @@ def _ready(connection: Connection) -> bool:
     return revision == REVISION
 
 
-def _no_ledger(problem: str) -> PayiError:
-    return PayiError(f"can't open the ledger on PostgreSQL: {problem}")
+def _no_ledger(problem: str, kind: type[PayiError] = PayiError) -> PayiError:
+    return kind(f"can't open the ledger on PostgreSQL: {problem}")
 
 
 _stores: weakref.WeakSet[PostgresStore] = weakref.WeakSet()

@@ -83,7 +83,7 @@ class SqliteStore:
 
         One that does not wait (`waits=False`) raises `LedgerBusyError` where another would wait for a writer, and leaves
         it to the others to move the log into the file, which waits for the disk. Raises `PayiError` naming the path when
-        the file can't be opened, is not a ledger, or is newer than this package.
+        the file is not a ledger, or is newer than this package, and of these `APIConnectionError` when it can't be opened.
         """
         if sqlite3.sqlite_version_info < _OLDEST:
             msg = f"SQLite {sqlite3.sqlite_version} is too old: 3.37 or newer is needed"
@@ -97,12 +97,12 @@ class SqliteStore:
         _stores.add(self)
 
     def _reach(self) -> None:
-        """Connect, and see to it that a ledger is there; raises `PayiError`."""
+        """Connect, and see to it that a ledger is there; raises `PayiError`, `APIConnectionError` when SQLite can't."""
         try:
             self._connection = self._connect()
             self._open()
         except (sqlite3.Error, OSError) as error:
-            raise _no_ledger(self.path, str(error)) from error
+            raise _no_ledger(self.path, str(error), APIConnectionError) from error
         self._execute = self._connection.execute
         self._file = _file_at(self.path)
 
@@ -442,8 +442,8 @@ def _file_at(path: str | None) -> tuple[int, int] | None:
     return (found.st_dev, found.st_ino)
 
 
-def _no_ledger(path: str | None, problem: str) -> PayiError:
-    return PayiError(f"can't open the ledger {path or 'in memory'}: {problem}")
+def _no_ledger(path: str | None, problem: str, kind: type[PayiError] = PayiError) -> PayiError:
+    return kind(f"can't open the ledger {path or 'in memory'}: {problem}")
 
 
 def _create(connection: sqlite3.Connection) -> None:
