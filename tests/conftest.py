@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from hypothesis import settings
-from meters import client_of
+from meters import Place, client_of
 
 from payi_instrument import guard
 from payi_instrument.client.client import Payi
@@ -15,6 +15,7 @@ from payi_instrument.errors import APIStatusError, BadRequestError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
     from openai import AsyncOpenAI, OpenAI
 
@@ -41,9 +42,16 @@ class Refused(Protocol):
 
 @pytest.fixture
 def client(request: pytest.FixtureRequest) -> Iterator[Payi]:
-    """A client of an empty meter: in memory, or each of the four in turn where a folder's conftest asks for it."""
+    """A client of an empty meter: in memory, or each of the four in turn where `on_each_meter` asks for it."""
     with client_of(getattr(request, "param", "sqlite")) as payi:
         yield payi
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """An empty ledger for several clients of one meter: a file, or each of the four in turn as for `client`."""
+    with closing(Place(getattr(request, "param", "sqlite"), tmp_path)) as place:
+        yield place
 
 
 @pytest.fixture(name="D")

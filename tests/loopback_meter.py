@@ -1,6 +1,6 @@
 """A real ledger behind real HTTP: every operation of the table, found by method and path, amounts with all their digits.
 
-It keeps what it was asked, and fails or answers out of turn as it is told to.
+It keeps what it was asked, and fails or answers out of turn as it is told to. So does a relay, behind which is a server.
 """
 
 from __future__ import annotations
@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import threading
 from collections import deque
+from contextlib import closing
 from dataclasses import dataclass, field
 from decimal import Decimal
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
@@ -29,10 +31,17 @@ class Asked:
     """One request as it arrived; header names in lower case."""
 
     method: str
-    path: str
-    query: dict[str, list[str]]
+    target: str
     headers: dict[str, str]
     content: bytes
+
+    @property
+    def path(self) -> str:
+        return urlsplit(self.target).path
+
+    @property
+    def query(self) -> dict[str, list[str]]:
+        return parse_qs(urlsplit(self.target).query, keep_blank_values=True)
 
     @property
     def json(self) -> Any:
@@ -41,32 +50,29 @@ class Asked:
 
 @dataclass
 class Answer:
-    """An answer out of turn: the ledger never hears of the request."""
+    """An answer out of turn; the ledger never hears of the request unless it is `heard`."""
 
     status: int = 503
     headers: dict[str, str] = field(default_factory=dict[str, str])
     content: bytes = b"{}"
     breaks: bool = False
     """Close the connection instead of answering."""
+    heard: bool = False
 
 
 @dataclass
-class LoopbackMeter:
-    """Serve a ledger; `instead` are the answers to the next requests, `always` to every one after those.
+class FickleServer:
+    """Answer as `regular` does; `instead` are the answers to the next requests, `always` to every one after those.
 
-    Requests wait while `open` is clear. `capable` says which extensions it lists, None that it knows no such question.
+    Requests wait while `open` is clear.
     """
 
-    ledger_url: str = "sqlite://"
-    instead: deque[Answer] = field(default_factory=deque[Answer])
-    always: Answer | None = None
-    capable: list[str] | None = field(default_factory=lambda: ["event_id"])
-    asked: list[Asked] = field(default_factory=list[Asked])
-    open: threading.Event = field(default_factory=threading.Event)
+    instead: deque[Answer] = field(default_factory=deque[Answer], kw_only=True)
+    always: Answer | None = field(default=None, kw_only=True)
+    asked: list[Asked] = field(default_factory=list[Asked], kw_only=True)
+    open: threading.Event = field(default_factory=threading.Event, kw_only=True)
 
     def __post_init__(self) -> None:
-        self.ledger = open_local(self.ledger_url)
-        self.books = Payi.over(self.ledger)
         self.open.set()
         self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"meter": self}))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -81,7 +87,6 @@ class LoopbackMeter:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
-        self.books.close()
 
     @property
     def last(self) -> Asked:
@@ -92,10 +97,48 @@ class LoopbackMeter:
         return [f"{asked.method} {asked.path}" for asked in self.asked]
 
     def answer(self, asked: Asked) -> Answer:
-        if self.instead:
-            return self.instead.popleft()
-        if self.always is not None:
-            return self.always
+        told = self.instead.popleft() if self.instead else self.always
+        if told is not None and not told.heard:
+            return told
+        regular = self.regular(asked)
+        return told or regular
+
+    def regular(self, asked: Asked) -> Answer:
+        raise NotImplementedError
+
+
+@dataclass
+class Relay(FickleServer):
+    """Pass on to the server at `to` what is asked."""
+
+    to: str
+
+    def regular(self, asked: Asked) -> Answer:
+        place = urlsplit(self.to)
+        with closing(HTTPConnection(place.hostname or "", place.port, timeout=60)) as connection:
+            target = place.path.rstrip("/") + asked.target
+            connection.request(asked.method, target, asked.content or None, asked.headers)
+            response = connection.getresponse()
+            return Answer(response.status, dict(response.getheaders()), response.read())
+
+
+@dataclass
+class LoopbackMeter(FickleServer):
+    """Serve a ledger; `capable` says which extensions it lists, None that it knows no such question."""
+
+    ledger_url: str = "sqlite://"
+    capable: list[str] | None = field(default_factory=lambda: ["event_id"])
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.ledger = open_local(self.ledger_url)
+        self.books = Payi.over(self.ledger)
+
+    def __exit__(self, *_: object) -> None:
+        super().__exit__()
+        self.books.close()
+
+    def regular(self, asked: Asked) -> Answer:
         if asked.path == "/api/v1/capabilities":
             if self.capable is None:
                 return Answer(404, content=b'{"statusCode": 404, "message": "no such path"}')
@@ -136,13 +179,12 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # one packet an answer: two would wait for each other
-    meter: LoopbackMeter
+    meter: FickleServer
 
     def handle_any(self) -> None:
-        url = urlsplit(self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}
         content = self.rfile.read(int(headers.get("content-length") or 0))
-        asked = Asked(self.command, url.path, parse_qs(url.query, keep_blank_values=True), headers, content)
+        asked = Asked(self.command, self.path, headers, content)
         self.meter.asked.append(asked)
         self.meter.open.wait(30)
         answer = self.meter.answer(asked)

@@ -48,6 +48,19 @@ embedded = pytest.mark.parametrize("client", METERS[:2], indirect=True)
 """Marks what only the embedded meters can be asked."""
 
 
+def asks_for(metafunc: pytest.Metafunc, *names: str) -> bool:
+    """Say whether a test takes these fixtures and leaves it to others to say which."""
+    chosen = " ".join(str(marker.args[0]) for marker in metafunc.definition.iter_markers("parametrize"))
+    return all(name in metafunc.fixturenames and name not in chosen for name in names)
+
+
+def on_each_meter(metafunc: pytest.Metafunc) -> None:
+    """Run a test that takes `client` or `place` on each meter: the `pytest_generate_tests` of those who want that."""
+    for name in ("client", "place"):
+        if asks_for(metafunc, name):
+            metafunc.parametrize(name, METERS, indirect=True)
+
+
 class Served:
     """A server of this process with any number of apps, each below a path of its own."""
 
@@ -131,6 +144,7 @@ class Place:
         self.meter = meter
         self._opened = ExitStack()
         self._served: dict[str, tuple[Engine, str]] = {}
+        self._keys: dict[tuple[str, str], str] = {}
         if meter.endswith("postgres"):
             self.url = postgres.empty_ledger()
             kept_open(self.url)
@@ -139,10 +153,23 @@ class Place:
         else:
             self.url = f"sqlite:///{shutil.copy(empty_file(), folder / 'place.db')}"
 
-    def open(self, application: str = "default", **options: str) -> Payi:
+    @property
+    def is_served(self) -> bool:
+        """Say whether a server is between a client and the ledger."""
+        return self.meter.startswith("server")
+
+    def open(self, application: str = "default", *, key: str = "first", **options: str) -> Payi:
         """Return a client; the options are those of an embedded meter's URL."""
-        if not self.meter.startswith("server"):
-            return self._opened.enter_context(Payi(base_url=self._url(application=application, **options)))
+        over: dict[str, Any] = {"http_client": http(), "max_retries": 0} if self.is_served else {}
+        return self._opened.enter_context(Payi(**self.address(application, key=key, **options), **over))
+
+    def address(self, application: str = "default", *, key: str = "first", **options: str) -> dict[str, str]:
+        """Return what a client has to be told: `base_url` and, for a server, an `api_key`.
+
+        `key` tells two keys of one application apart; more it can't have.
+        """
+        if not self.is_served:
+            return {"base_url": self._url(application=application, **options)}
         url = self._url(**options)
         if url not in self._served:
             if url == self.url and self.meter.endswith("postgres"):
@@ -152,8 +179,9 @@ class Place:
                 self._opened.callback(engine.close)
             self._served[url] = (engine, self._opened.enter_context(serving(engine)))
         engine, address = self._served[url]
-        key = new_key(engine, application)
-        return self._opened.enter_context(Payi(base_url=address, api_key=key, http_client=http(), max_retries=0))
+        if (application, key) not in self._keys:
+            self._keys[application, key] = new_key(engine, application)
+        return {"base_url": address, "api_key": self._keys[application, key]}
 
     def _url(self, **options: str) -> str:
         more = urlencode(options, quote_via=quote)

@@ -19,7 +19,7 @@ class Caller:
         self._runner = asyncio.Runner() if awaited else None
         self._clients: list[Any] = []
 
-    def open(self, base_url: str, **options: Any) -> Any:
+    def open(self, base_url: str | None, **options: Any) -> Any:
         """Make the client that is called from now on; retries come without a pause unless a test says otherwise."""
         kind: Any = AsyncPayi if self.awaited else Payi
         return self.use(kind(**{"api_key": "k", "base_url": base_url, **options}))

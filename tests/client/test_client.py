@@ -1,4 +1,4 @@
-"""Where the meter is: arguments, environment, and what is missing. Rows E-1 to E-4."""
+"""Where the meter is: arguments, environment, and what is missing. Rows E-1 and E-2."""
 
 from __future__ import annotations
 
@@ -60,25 +60,6 @@ def test_a_ledger_may_be_named_by_the_environment(environment: pytest.MonkeyPatc
     environment.setenv("PAYI_BASE_URL", "sqlite://?strict_limits=true")
     with Payi() as client, pytest.raises(PayiError, match="invalid_limit_ids"):
         client.ingest.units(category="c", units={}, limit_ids=["nobody"])
-
-
-def test_e3_arguments_win_over_the_environment(environment: pytest.MonkeyPatch, loopback: Loopback) -> None:
-    loopback.answer({"items": []})
-    environment.setenv("PAYI_API_KEY", "k")
-    environment.setenv("PAYI_BASE_URL", "sqlite://")
-    environment.setenv("PAYI_CUSTOM_HEADERS", "X-One: environment")
-    with Payi(api_key="argument", base_url=loopback.url, default_headers={"X-One": "argument"}) as client:
-        client.limits.list()
-
-    assert client.base_url == f"{loopback.url}/"
-    assert (loopback.last.headers["xproxy-api-key"], loopback.last.headers["x-one"]) == ("argument", "argument")
-
-
-async def test_e4_the_vendors_service_is_the_default() -> None:
-    with Payi(api_key="k") as client:
-        assert client.base_url == "https://api.pay-i.com/"
-    async with AsyncPayi(api_key="k") as awaited:
-        assert awaited.base_url == "https://api.pay-i.com/"
 
 
 @pytest.mark.parametrize("base", ["", "/", "/prefix", "/prefix/"])

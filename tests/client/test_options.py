@@ -1,4 +1,4 @@
-"""How a client is made, copied and closed. Rows E-5 and E-16, and the rest of client.md section 1."""
+"""How a client is made, copied and closed. Row E-5, and the rest of client.md section 1."""
 
 from __future__ import annotations
 
@@ -107,31 +107,6 @@ def test_a_query_is_spelled_the_same_whoever_gives_it(caller: Caller, server: Lo
         "property": ["k:v", "l:w"],
         "c": ["true"],
     }
-
-
-def test_e16_a_copy_has_new_options_on_the_same_connections(caller: Caller, url: str) -> None:
-    first = caller.open(url, max_retries=5, timeout=9, default_headers={"A": "1"}, default_query={"a": 1})
-    second = first.with_options(max_retries=0, timeout=1, default_headers={"B": "2"}, set_default_query={"b": 2})
-
-    assert (second.max_retries, second.timeout) == (0, 1)
-    assert (second.default_headers, second.default_query) == ({"A": "1", "B": "2"}, {"b": 2})
-    assert (first.max_retries, first.timeout, first.default_headers, first.default_query) == (
-        5,
-        9,
-        {"A": "1"},
-        {"a": 1},
-    )
-    assert (second.base_url, second.api_key, type(second)) == (first.base_url, "k", type(first))
-    third = second.copy(set_default_headers={}, default_query={"c": 3})
-    assert (third.default_headers, third.default_query, third.max_retries) == ({}, {"b": 2, "c": 3}, 0)
-    plain = first.copy(set_default_headers={}, set_default_query={})
-    caller.use(plain)
-    caller("limits.create", limit_name="n", limit_id="a", max=1)
-    caller.use(first.copy(set_default_query={}))
-    assert caller("limits.retrieve", "a").limit.limit_name == "n"
-    assert first.is_closed() is second.is_closed() is False
-    caller.wait(second.close)
-    assert first.is_closed() is second.is_closed() is third.is_closed() is True
 
 
 def test_a_copy_uses_the_same_connection(caller: Caller, server: LoopbackMeter) -> None:

@@ -1,4 +1,4 @@
-"""When a request is sent again, and where it may be led: on both HTTP libraries, sync and async. Rows E-9 to E-15."""
+"""When a request is sent again, and where it may be led: on both libraries, sync and async. Rows E-9, E-11, E-13, E-14."""
 
 from __future__ import annotations
 
@@ -26,35 +26,11 @@ def refusals(*statuses: int) -> list[Answer]:
     return [Answer(status, NOW) for status in statuses]
 
 
-def test_e9_a_fault_that_passes_is_not_seen(caller: Caller, server: LoopbackMeter) -> None:
-    server.instead.extend(refusals(500, 500))
-    caller.open(server.url)
-    response = caller("limits.with_raw_response.create", limit_name="n", max=1)
-
-    assert (response.status_code, response.retries_taken) == (201, 2)
-    assert server.paths == ["POST /api/v1/limits"] * 3
-
-
 def test_e9_without_a_word_from_the_meter_the_pause_is_the_clients(caller: Caller, server: LoopbackMeter) -> None:
     server.instead.append(Answer(500))
     caller.open(server.url)
 
     assert caller("limits.with_raw_response.list").retries_taken == 1
-
-
-def test_e10_a_fault_that_stays_is_raised_after_three_attempts(caller: Caller, server: LoopbackMeter) -> None:
-    server.always = Answer(503, NOW)
-    caller.open(server.url)
-    with pytest.raises(errors.InternalServerError) as caught:
-        caller("limits.list")
-
-    assert (caught.value.status_code, len(server.asked)) == (503, 3)
-    for retries in (0, 4):
-        server.asked.clear()
-        caller.open(server.url, max_retries=retries)
-        with pytest.raises(errors.InternalServerError):
-            caller("limits.list")
-        assert len(server.asked) == retries + 1
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 413, 422])
@@ -86,16 +62,6 @@ def test_the_meter_has_the_last_word(caller: Caller, server: LoopbackMeter) -> N
     with pytest.raises(errors.InternalServerError):
         caller("limits.list")
     assert len(server.asked) == 3
-
-
-def test_e12_a_meter_that_asks_for_a_second_gets_it(caller: Caller, server: LoopbackMeter) -> None:
-    server.instead.append(Answer(429, {"retry-after": "1"}))
-    caller.open(server.url)
-    started = time.monotonic()
-    response = caller("limits.with_raw_response.list")
-
-    assert response.retries_taken == 1
-    assert time.monotonic() - started >= 1  # never earlier; how much later is the machine's affair
 
 
 def test_e13_a_retried_request_is_the_same_request(caller: Caller, server: LoopbackMeter) -> None:

@@ -1,6 +1,6 @@
 """The door to the network: what goes out, what comes back, what fails; on both HTTP libraries.
 
-Rows E-5, E-14, E-15, E-27.
+Rows E-5, E-14, E-27.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import asyncio
 import importlib
 import json
 import os
-import socket
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -233,18 +232,6 @@ def test_e14_a_slow_meter_is_a_timeout(loopback: Loopback, send: Caller) -> None
         assert isinstance(caught.value, errors.APIConnectionError)
         assert type(caught.value.__cause__).__module__.partition(".")[0] == LIBRARY
         assert caught.value.request is not None
-
-
-def test_e15_no_meter_is_a_connection_error_with_its_cause(send: Caller, loopback: Loopback) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        loopback.url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(errors.APIConnectionError) as caught:
-            send("limits.list")
-
-    assert not isinstance(caught.value, errors.APITimeoutError)
-    assert type(caught.value.__cause__).__name__ == "ConnectError"
-    assert type(caught.value.__cause__).__module__.partition(".")[0] == LIBRARY
 
 
 def test_an_event_goes_out_once_and_its_result_comes_back(loopback: Loopback) -> None:

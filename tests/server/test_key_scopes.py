@@ -1,4 +1,4 @@
-"""API keys over HTTP: who may call, what each scope opens, what applications see of each other. Rows E-6 to E-8."""
+"""API keys over HTTP: who may call, what each scope opens, what is remembered of keys. Row E-6."""
 
 from __future__ import annotations
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from running import Running
 
 EVENT: dict[str, Any] = {"category": "system.openai", "resource": "gpt-4o-mini", "units": {"text": {"input": 10}}}
-START = "2024-01-01T00:00:00Z"
 PRICE = {"text": {"input_price": 1}}
 
 CALLS: dict[str, Callable[[Payi], object]] = {
@@ -69,48 +68,6 @@ def test_e6_no_key_is_refused(server: Running) -> None:
         with server.wire() as wire:
             answer = wire.ask(request("GET", "/api/v1/limits", headers=headers))
         assert (answer.status, answer.code) == (401, "invalid_api_key")
-
-
-def test_e7_two_keys_of_one_application_see_the_same_data(server: Running) -> None:
-    keys = [server.new_key("e7"), server.new_key("e7")]
-    old, new = (Payi(base_url=server.url, api_key=key, http_client=http()) for key in keys)
-    old.limits.create(limit_name="e7", limit_id="e7", max=1)
-    event = new.ingest.units(**EVENT, limit_ids=["e7"])
-
-    assert [limit.limit_id for limit in new.limits.list()] == ["e7"]
-    assert old.limits.retrieve("e7").limit.totals.requests.total == 1
-    assert old.requests.request_id.result.retrieve(event.request_id).xproxy_result.limits.keys() == {"e7"}
-    new.limits.delete("e7")
-    assert list(old.limits.list()) == []
-
-
-def test_e8_two_applications_see_nothing_of_each_other_but_custom_categories(server: Running) -> None:
-    one, two = server.client("one"), server.client("two")
-    one.limits.create(limit_name="e8", limit_id="e8", max=1)
-    one.use_cases.definitions.create(name="e8", description="d")
-    one.categories.resources.create("e8", category="e8", units=PRICE, start_timestamp=START)
-    event = one.ingest.units(**{**EVENT, "category": "e8", "resource": "e8"}, event_id="e8", provider_response_id="r")
-
-    assert list(two.limits.list()) == []
-    assert list(two.use_cases.definitions.list()) == []
-    for call in (
-        lambda: two.limits.retrieve("e8"),
-        lambda: two.limits.update("e8", max=2),
-        lambda: two.limits.reset("e8"),
-        lambda: two.limits.delete("e8"),
-        lambda: two.use_cases.definitions.retrieve("e8"),
-        lambda: two.requests.request_id.result.retrieve(event.request_id),
-        lambda: two.requests.request_id.properties.update(event.request_id, properties={"a": "b"}),
-        lambda: two.requests.response_id.result.retrieve("r", category="e8"),
-    ):
-        with pytest.raises(NotFoundError):
-            call()
-    other = two.ingest.units(**{**EVENT, "category": "e8", "resource": "e8"}, event_id="e8", limit_ids=["e8"])
-    assert not other.xproxy_result.duplicate_request
-    assert other.xproxy_result.limits == {}
-    assert two.limits.create(limit_name="e8", limit_id="e8", max=5).limit.max == 5
-    assert one.limits.retrieve("e8").limit.max == 1
-    assert [version.resource for version in two.categories.resources.list("e8", category="e8")] == ["e8"]
 
 
 # --- scopes --------------------------------------------------------------------------------------------------------
