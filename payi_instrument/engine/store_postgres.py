@@ -64,7 +64,8 @@ class PostgresStore:
             self.conninfo = _conninfo(url)
             self._prepare()
         except psycopg.Error as error:
-            raise _no_ledger(str(error), APIConnectionError) from error
+            is_away = isinstance(error, psycopg.OperationalError)
+            raise _no_ledger(str(error), APIConnectionError if is_away else PayiError) from error
         self._pool = self._new_pool()
         _stores.add(self)
 

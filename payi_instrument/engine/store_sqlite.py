@@ -97,12 +97,13 @@ class SqliteStore:
         _stores.add(self)
 
     def _reach(self) -> None:
-        """Connect, and see to it that a ledger is there; raises `PayiError`, `APIConnectionError` when SQLite can't."""
+        """Connect, and see to it that a ledger is there; raises as `__init__` says."""
         try:
             self._connection = self._connect()
             self._open()
         except (sqlite3.Error, OSError) as error:
-            raise _no_ledger(self.path, str(error), APIConnectionError) from error
+            is_away = isinstance(error, (sqlite3.OperationalError, OSError))
+            raise _no_ledger(self.path, str(error), APIConnectionError if is_away else PayiError) from error
         self._execute = self._connection.execute
         self._file = _file_at(self.path)
 
