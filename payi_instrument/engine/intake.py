@@ -75,6 +75,7 @@ def single(request: Request[Any]) -> UsageEvent:
         body.use_case_properties or _NOTHING,
         value(_USER_ID) or None,
         value(_ACCOUNT_NAME) or None,
+        _NOTHING,
         resource_scope=value(_RESOURCE_SCOPE) or None,
     )
     event = _event(body, attribution, _event_id(value(_EVENT_ID_HEADER)))
@@ -151,6 +152,7 @@ def _bulk_event(body: BulkIngestRequest) -> UsageEvent:
         body.use_case_properties or _NOTHING,
         body.user_id or None,
         body.account_name or None,
+        _NOTHING,
         resource_scope=body.scope or None,
     )
     event = _event(body, attribution, _event_id(body.event_id))
@@ -236,11 +238,9 @@ def _event(body: IngestRequest, attribution: Attribution, event_id: str | None) 
         _by_name(body.provider_request_headers),
         _by_name(body.provider_response_headers),
         body.provider_response_json,
+        [(item.name, item.arguments) for item in body.provider_response_function_calls or ()],
+        body.properties or _NOTHING,
     )
-    if body.provider_response_function_calls:
-        event.function_calls = [(item.name, item.arguments) for item in body.provider_response_function_calls]
-    if body.properties:
-        event.properties = body.properties
     if body.model_extra:
         event.warnings = tuple(f"unknown_member: {name}" for name in unknown_members(body))
     return event

@@ -51,6 +51,13 @@ class UnitPrice:
 
     input: Decimal = ZERO
     output: Decimal = ZERO
+    is_fine: bool = field(init=False, compare=False)
+    """Whether it has more places than the ledger keeps, so that what it prices has to be rounded; hardly one has."""
+
+    def __post_init__(self) -> None:
+        """Count the places once, not for every event."""
+        is_fine = any(_to_step(side) is not side for side in (self.input, self.output))
+        object.__setattr__(self, "is_fine", is_fine)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +109,7 @@ def price(version: ResourceVersion | None, units: Mapping[str, tuple[int, int]])
     total_input = total_output = ZERO
     unknown: dict[str, tuple[int, int]] = {}
     warnings: list[str] = []
+    is_fine = False
     prices = version.units
     for unit, (count_input, count_output) in units.items():
         unit_price = prices.get(unit)
@@ -112,11 +120,14 @@ def price(version: ResourceVersion | None, units: Mapping[str, tuple[int, int]])
                 warnings.append(f"unknown_unit: {unit}")
                 continue
             warnings.append(f"unit_fallback: {unit}")
+        is_fine = is_fine or unit_price.is_fine
         if count_input:
             total_input = EXACT.add(total_input, EXACT.multiply(unit_price.input, count_input))
         if count_output:
             total_output = EXACT.add(total_output, EXACT.multiply(unit_price.output, count_output))
-    return Cost(_to_step(total_input), _to_step(total_output), unknown, tuple(warnings))
+    if is_fine:
+        total_input, total_output = _to_step(total_input), _to_step(total_output)
+    return Cost(total_input, total_output, unknown, tuple(warnings))
 
 
 def with_context(version: ResourceVersion, units: Mapping[str, tuple[int, int]]) -> Mapping[str, tuple[int, int]]:
@@ -165,6 +176,6 @@ def _split(unit: str) -> tuple[str, str, str]:
 
 
 def _to_step(value: Decimal) -> Decimal:
-    """Round to the twelve places that the ledger keeps; prices with more are rare, sums of rounded costs are exact."""
+    """Round to the twelve places that the ledger keeps; sums of rounded costs are exact."""
     rounded = _ROUNDED.quantize(value, STEP)
     return value if rounded == value else rounded  # as it was written, without the twelve places' zeros
