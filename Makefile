@@ -20,7 +20,7 @@ demo: $(READY) ## Watch calls being metered, priced, attributed and held against
 	@$(BIN)/python examples/quickstart.py
 
 test: $(READY) ## Run the tests
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: $(READY) ## Lint, format, types, layers, price data
 	$(BIN)/ruff check

@@ -75,6 +75,14 @@ _MADE: Mapping[str, Mapping[str, str]] = {
     table.CREATE_HOLD.name: {"hold_id": "$response.body#/hold_id"},
 }
 """Where the parameters of later paths are found, for each operation that makes something."""
+_ATTRIBUTED: Mapping[str, Mapping[str, str]] = {
+    table.CREATE_LIMIT.name: {PayiHeaderNames.limit_ids: "$response.body#/limit/limit_id"},
+    table.CREATE_INSTANCE.name: {
+        PayiHeaderNames.use_case_name: "$request.path.use_case_name",
+        PayiHeaderNames.use_case_id: "$response.body#/use_case_id",
+    },
+}
+"""Where the headers of an event are found, for each operation that makes what events are attributed to."""
 
 
 def description(operations: Iterable[Operation[Any]]) -> dict[str, object]:
@@ -145,7 +153,7 @@ def _json(schema: Json) -> Json:
 
 
 def _links(maker: Operation[Any], listed: list[Operation[Any]]) -> Json:
-    """Return what can be done with what an operation makes: all paths that name it, and nothing that is not known."""
+    """Return what can be done with what an operation makes: an event of it, and all paths that name what is known."""
     known = _MADE.get(maker.name, {})
     made = {name for name, where in known.items() if where.startswith("$response")}
     links: Json = {}
@@ -156,6 +164,9 @@ def _links(maker: Operation[Any], listed: list[Operation[Any]]) -> Json:
                 "operationId": operation.name,
                 "parameters": {name: known[name] for name in _parameters(operation)},
             }
+    if maker.name in _ATTRIBUTED and table.INGEST in listed:
+        headers = {f"header.{name}": where for name, where in _ATTRIBUTED[maker.name].items()}
+        links[table.INGEST.name] = {"operationId": table.INGEST.name, "parameters": headers}
     return links
 
 

@@ -242,12 +242,16 @@ def links() -> Iterator[tuple[Any_, str, dict[str, Any]]]:
                 yield operation, status, link
 
 
-def test_a_link_gives_every_parameter_of_the_path_that_it_leads_to() -> None:
+def test_a_link_gives_every_parameter_of_the_path_that_it_leads_to_or_headers_of_an_event() -> None:
     by_name = {operation.name: operation for operation in table.OPERATIONS}
     for operation, status, link in links():
         assert int(status) in operation.status
         target = by_name[link["operationId"]]
-        assert list(link["parameters"]) == re.findall(r"{(\w+)}", target.path)
+        in_path = [name for name in link["parameters"] if not name.startswith("header.")]
+        assert in_path == re.findall(r"{(\w+)}", target.path)
+        in_headers = {name.removeprefix("header.") for name in link["parameters"] if name not in in_path}
+        assert in_headers <= {parameter["name"] for parameter in described(target).get("parameters", [])}
+        assert bool(in_headers) is (target is table.INGEST)
 
 
 def test_what_is_made_leads_to_what_can_be_done_with_it() -> None:
@@ -256,7 +260,7 @@ def test_what_is_made_leads_to_what_can_be_done_with_it() -> None:
         led.setdefault(operation.name, set()).add(link["operationId"])
 
     limit = {"retrieve", "update", "delete", "reset", "history", "properties.update"}
-    assert led["limits.create"] == {f"limits.{name}" for name in limit}
+    assert led["limits.create"] == {f"limits.{name}" for name in limit} | {"ingest.units"}
     definition = {"retrieve", "update", "delete", "version.increment", "kpis.create", "kpis.list"}
     definition |= {"limit_config.create", "limit_config.delete"}
     assert led["use_cases.definitions.create"] == {f"use_cases.definitions.{name}" for name in definition} | {
@@ -265,7 +269,8 @@ def test_what_is_made_leads_to_what_can_be_done_with_it() -> None:
     kpi = {"retrieve", "update", "delete"}
     assert led["use_cases.definitions.kpis.create"] == {f"use_cases.definitions.kpis.{name}" for name in kpi}
     assert led["use_cases.create"] == {
-        f"use_cases.{name}" for name in ("retrieve", "delete", "properties.update", "kpis.list")
+        *(f"use_cases.{name}" for name in ("retrieve", "delete", "properties.update", "kpis.list")),
+        "ingest.units",
     }
     assert led["ingest.units"] == {"requests.request_id.result.retrieve", "requests.request_id.properties.update"}
     assert led["categories.resources.create"] >= {"categories.resources.retrieve", "categories.resources.delete"}
