@@ -21,8 +21,10 @@ from payi_instrument.wire import headers as names
 from payi_instrument.wire.codes import ContractError
 from payi_instrument.wire.headers import PayiHeaderNames
 from payi_instrument.wire.ingest import (
+    BULK_MEMBERS,
     MAX_BULK,
     MAX_COUNT,
+    MEMBERS,
     BulkIngestRequest,
     HeaderInfo,
     IngestRequest,
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
     from payi_instrument.wire.message import Request
 
-BodyT = TypeVar("BodyT", bound=IngestRequest)
+BodyT = TypeVar("BodyT")
 ItemT = TypeVar("ItemT")
 
 _NOTHING: Mapping[str, str | None] = {}
@@ -65,14 +67,14 @@ def single(request: Request[Any]) -> UsageEvent:
     """Return the event of a single ingest, its attribution from the headers; raises `ContractError` for a bad one."""
     headers = _decoded(request.headers)
     value = headers.get
-    body, warnings = _read(IngestRequest, request.body, recorded=value(_UNPRICED) == "record")
+    body, warnings = _read(_single_body(), request.body, recorded=value(_UNPRICED) == "record")
     attribution = Attribution(
         _limit_ids(headers),
         value(_USE_CASE_NAME) or None,
         value(_USE_CASE_ID) or None,
         _version(value(_USE_CASE_VERSION)),
         value(_USE_CASE_STEP) or None,
-        body.use_case_properties or _NOTHING,
+        body.get("use_case_properties") or _NOTHING,
         value(_USER_ID) or None,
         value(_ACCOUNT_NAME) or None,
         _NOTHING,
@@ -117,6 +119,16 @@ def _bodies() -> TypeAdapter[list[BulkIngestRequest]]:
     return TypeAdapter(list[BulkIngestRequest])
 
 
+@cache
+def _bulk_body() -> TypeAdapter[BulkIngestRequest]:
+    return TypeAdapter(BulkIngestRequest)
+
+
+@cache
+def _single_body() -> TypeAdapter[IngestRequest]:
+    return TypeAdapter(IngestRequest)
+
+
 def _or_refusal(make: Callable[[ItemT], UsageEvent], item: ItemT) -> UsageEvent | ContractError:
     try:
         return make(item)
@@ -131,7 +143,7 @@ def _at_most(items: list[ItemT]) -> list[ItemT]:
 
 
 def _checked_bulk_event(item: object) -> UsageEvent:
-    body, warnings = _read(BulkIngestRequest, item, recorded=_is_recorded(item))
+    body, warnings = _read(_bulk_body(), item, recorded=_is_recorded(item))
     event = _bulk_event(body)
     event.warnings += warnings
     return event
@@ -142,43 +154,43 @@ def _is_recorded(item: object) -> bool:
 
 
 def _bulk_event(body: BulkIngestRequest) -> UsageEvent:
-    limit_ids = body.limit_ids
+    limit_ids = body.get("limit_ids")
     attribution = Attribution(
         _distinct([part.strip() for part in limit_ids]) if limit_ids else (),
-        body.use_case_name or None,
-        body.use_case_id or None,
-        body.use_case_version,
-        body.use_case_step or None,
-        body.use_case_properties or _NOTHING,
-        body.user_id or None,
-        body.account_name or None,
+        body.get("use_case_name") or None,
+        body.get("use_case_id") or None,
+        body.get("use_case_version"),
+        body.get("use_case_step") or None,
+        body.get("use_case_properties") or _NOTHING,
+        body.get("user_id") or None,
+        body.get("account_name") or None,
         _NOTHING,
-        resource_scope=body.scope or None,
+        resource_scope=body.get("scope") or None,
     )
-    event = _event(body, attribution, _event_id(body.event_id))
-    if body.request_tags:
-        event.request_tags = tuple(body.request_tags)
-    event.hold_id = body.hold_id
-    event.record_unpriced = body.unpriced == "record"
+    event = _event(body, attribution, _event_id(body.get("event_id")), BULK_MEMBERS)
+    if tags := body.get("request_tags"):
+        event.request_tags = tuple(tags)
+    event.hold_id = body.get("hold_id")
+    event.record_unpriced = body.get("unpriced") == "record"
     return event
 
 
-def _read(model: type[BodyT], value: object, *, recorded: bool) -> tuple[BodyT, tuple[str, ...]]:
+def _read(adapter: TypeAdapter[BodyT], value: object, *, recorded: bool) -> tuple[BodyT, tuple[str, ...]]:
     """Return a body, and the warning when it lost half characters: they cost no instrumented call its event (decision 8)."""
     try:
-        return _body(model, value), ()
+        return _body(adapter, value), ()
     except ContractError:
         if not recorded:
             raise
-    return _body(model, whole(json_value(value) if isinstance(value, bytes) else value)), (UNSTORABLE,)
+    return _body(adapter, whole(json_value(value) if isinstance(value, bytes) else value)), (UNSTORABLE,)
 
 
-def _body(model: type[BodyT], value: object) -> BodyT:
+def _body(adapter: TypeAdapter[BodyT], value: object) -> BodyT:
     try:
-        return model.model_validate_json(value) if isinstance(value, bytes) else model.model_validate(value)
+        return adapter.validate_json(value) if isinstance(value, bytes) else adapter.validate_python(value)
     except ValidationError as error:
         if isinstance(value, bytes):
-            return _body(model, json_value(value))  # JSON that says more than text can is named by its member
+            return _body(adapter, json_value(value))  # JSON that says more than text can is named by its member
         missing = all(problem["type"] == "missing" for problem in error.errors())
         code = "required_field_missing" if missing else "request_processing_error"
         raise ContractError(code, described(error)) from None
@@ -219,35 +231,37 @@ def described(error: ValidationError) -> str:
     return "; ".join(problems).encode("utf-8", "backslashreplace").decode()  # a place may hold half a character
 
 
-def _event(body: IngestRequest, attribution: Attribution, event_id: str | None) -> UsageEvent:
+def _event(
+    body: IngestRequest, attribution: Attribution, event_id: str | None, known: frozenset[str] = MEMBERS
+) -> UsageEvent:
     event = UsageEvent(
         event_id,
-        body.category,
-        body.resource,
-        {unit: (counts.input, counts.output) for unit, counts in body.units.items()},
+        body["category"],
+        body.get("resource"),
+        {unit: (counts["input"], counts["output"]) for unit, counts in body["units"].items()},
         attribution,
-        body.event_timestamp,
-        body.end_to_end_latency_ms,
-        body.time_to_first_token_ms,
-        body.time_to_first_completion_token_ms,
-        body.http_status_code,
-        body.provider_uri,
-        body.provider_response_id,
-        body.provider_request_json,
-        body.provider_request_reasoning_json,
-        _by_name(body.provider_request_headers),
-        _by_name(body.provider_response_headers),
-        body.provider_response_json,
-        [(item.name, item.arguments) for item in body.provider_response_function_calls or ()],
-        body.properties or _NOTHING,
+        body.get("event_timestamp"),
+        body.get("end_to_end_latency_ms"),
+        body.get("time_to_first_token_ms"),
+        body.get("time_to_first_completion_token_ms"),
+        body.get("http_status_code"),
+        body.get("provider_uri"),
+        body.get("provider_response_id"),
+        body.get("provider_request_json"),
+        body.get("provider_request_reasoning_json"),
+        _by_name(body.get("provider_request_headers")),
+        _by_name(body.get("provider_response_headers")),
+        body.get("provider_response_json"),
+        [(item["name"], item.get("arguments")) for item in body.get("provider_response_function_calls") or ()],
+        body.get("properties") or _NOTHING,
     )
-    if body.model_extra:
-        event.warnings = tuple(f"unknown_member: {name}" for name in unknown_members(body))
+    if not body.keys() <= known:
+        event.warnings = tuple(f"unknown_member: {name}" for name in unknown_members(body, known))
     return event
 
 
 def _by_name(headers: list[HeaderInfo] | None) -> dict[str, str] | None:
-    return {item.name: item.value or "" for item in headers} if headers else None
+    return {item["name"]: item.get("value") or "" for item in headers} if headers else None
 
 
 def _forget_prompts(event: UsageEvent) -> None:

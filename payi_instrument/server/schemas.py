@@ -10,7 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
-from pydantic.json_schema import GenerateJsonSchema, models_json_schema
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
 
 from payi_instrument.wire.ingest import MAX_BULK, APIErrorBody
 from payi_instrument.wire.message import Page
@@ -19,7 +20,6 @@ from payi_instrument.wire.operations import INGEST_BULK_UPSERT
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pydantic import BaseModel
     from pydantic.json_schema import JsonSchemaValue
     from pydantic_core import core_schema
 
@@ -176,7 +176,7 @@ class Schemas:
     """The components of a description, and which of them an operation takes and answers."""
 
     components: dict[str, Json]
-    refs: Mapping[tuple[type[BaseModel], Mode], Json]
+    refs: Mapping[tuple[type[object], Mode], Json]
 
     def body(self, operation: Operation[Any]) -> Json | None:
         """Return the schema of a request's body, None where there is none."""
@@ -203,14 +203,17 @@ class Schemas:
 
 def schemas_of(operations: Iterable[Operation[Any]]) -> Schemas:
     """Return the schemas of everything that operations take and answer, one for each model."""
-    wanted: dict[tuple[type[BaseModel], Mode], None] = {(APIErrorBody, "serialization"): None}
+    wanted: dict[tuple[type[object], Mode], None] = {(APIErrorBody, "serialization"): None}
     for operation in operations:
         if operation.body is not None:
             wanted[operation.body, "validation"] = None
         if (model := _answered(operation)) is not None:
             wanted[model, "serialization"] = None
-    refs, definitions = models_json_schema(
-        list(wanted), ref_template="#/components/schemas/{model}", schema_generator=Generator
+    adapters: list[tuple[type[Any], Mode, TypeAdapter[Any]]] = [
+        (kind, mode, TypeAdapter(kind)) for kind, mode in wanted
+    ]
+    refs, definitions = TypeAdapter.json_schemas(  # type: ignore[type-var]  # mypy does not see that classes are hashable
+        adapters, ref_template="#/components/schemas/{model}", schema_generator=Generator
     )
     components: dict[str, Json] = definitions["$defs"]
     for name, schema in components.items():

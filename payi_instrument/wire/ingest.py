@@ -6,9 +6,10 @@ Source: wire-api section 3.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, NotRequired, Required
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+from typing_extensions import TypedDict
 
 from payi_instrument.wire.model import Model, Timestamp
 from payi_instrument.wire.result import XproxyError, XproxyResult
@@ -21,69 +22,71 @@ Count = Annotated[int, Field(ge=0, le=MAX_COUNT, strict=True)]
 PropertyMap = dict[str, "str | None"]
 
 
-class UnitCount(BaseModel):
+class UnitCount(TypedDict):
     """Count one unit; a side that is absent is 0."""
 
-    model_config = ConfigDict(extra="ignore", defer_build=True)
+    __pydantic_config__ = ConfigDict(extra="ignore")  # type: ignore[misc]  # where pydantic looks for it
 
-    input: Count = 0
-    output: Count = 0
+    input: Annotated[Count, Field(default=0)]
+    output: Annotated[Count, Field(default=0)]
 
 
-class HeaderInfo(BaseModel):
+class HeaderInfo(TypedDict):
     """Hold one header of the provider's request or response."""
 
-    name: str = Field(min_length=1)
-    value: str | None = None
+    name: Annotated[str, Field(min_length=1)]
+    value: NotRequired[str | None]
 
 
-class FunctionCallInfo(BaseModel):
+class FunctionCallInfo(TypedDict):
     """Hold one function call of the answer; `arguments` is JSON text."""
 
-    name: str = Field(min_length=1)
-    arguments: str | None = None
+    name: Annotated[str, Field(min_length=1)]
+    arguments: NotRequired[str | None]
 
 
-class IngestRequest(BaseModel):
+class IngestRequest(TypedDict, total=False):
     """Hold one event; attribution travels in headers (wire-api section 3.1)."""
 
-    model_config = ConfigDict(extra="allow", defer_build=True)
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
 
-    category: str = Field(min_length=1)
-    units: dict[str, UnitCount]
-    resource: str | None = None
-    event_timestamp: Timestamp | None = None
-    end_to_end_latency_ms: Count | None = None
-    time_to_first_token_ms: Count | None = None
-    time_to_first_completion_token_ms: Count | None = None
-    http_status_code: Count | None = None
-    provider_uri: str | None = None
-    provider_request_json: str | None = None
-    provider_request_reasoning_json: str | None = None
-    provider_request_headers: list[HeaderInfo] | None = None
-    provider_response_headers: list[HeaderInfo] | None = None
-    provider_response_json: str | list[str] | None = None
-    provider_response_function_calls: list[FunctionCallInfo] | None = None
-    provider_response_id: str | None = None
-    properties: PropertyMap | None = None
-    use_case_properties: PropertyMap | None = None
+    category: Required[Annotated[str, Field(min_length=1)]]
+    units: Required[dict[str, UnitCount]]
+    resource: str | None
+    event_timestamp: Timestamp | None
+    end_to_end_latency_ms: Count | None
+    time_to_first_token_ms: Count | None
+    time_to_first_completion_token_ms: Count | None
+    http_status_code: Count | None
+    provider_uri: str | None
+    provider_request_json: str | None
+    provider_request_reasoning_json: str | None
+    provider_request_headers: list[HeaderInfo] | None
+    provider_response_headers: list[HeaderInfo] | None
+    provider_response_json: str | list[str] | None
+    provider_response_function_calls: list[FunctionCallInfo] | None
+    provider_response_id: str | None
+    properties: PropertyMap | None
+    use_case_properties: PropertyMap | None
 
 
-class BulkIngestRequest(IngestRequest):
+class BulkIngestRequest(IngestRequest, total=False):
     """Hold one event of a bulk call, with its attribution (wire-api section 3.2)."""
 
-    limit_ids: list[str] | None = None
-    request_tags: list[str] | None = None
-    user_id: str | None = None
-    account_name: str | None = None
-    use_case_id: str | None = None
-    use_case_name: str | None = None
-    use_case_version: Count | None = None
-    use_case_step: str | None = None
-    scope: str | None = None
-    event_id: str | None = None
-    hold_id: str | None = None
-    unpriced: str | None = None
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    limit_ids: list[str] | None
+    request_tags: list[str] | None
+    user_id: str | None
+    account_name: str | None
+    use_case_id: str | None
+    use_case_name: str | None
+    use_case_version: Count | None
+    use_case_step: str | None
+    scope: str | None
+    event_id: str | None
+    hold_id: str | None
+    unpriced: str | None
 
 
 class IngestResponse(Model):
@@ -124,7 +127,10 @@ class BulkIngestResponse(Model):
     results: list[XproxyResult | None] | None = None
 
 
-def unknown_members(body: IngestRequest) -> list[str]:
+MEMBERS = frozenset(IngestRequest.__annotations__)
+BULK_MEMBERS = MEMBERS | frozenset(BulkIngestRequest.__annotations__)
+
+
+def unknown_members(body: IngestRequest, known: frozenset[str]) -> list[str]:
     """List the members of an ingest body that the contract does not know, half characters in them spelled out."""
-    extra: dict[str, Any] = body.model_extra or {}
-    return sorted(name.encode("utf-8", "backslashreplace").decode() for name in extra)
+    return sorted(name.encode("utf-8", "backslashreplace").decode() for name in body.keys() - known)

@@ -16,6 +16,8 @@ from payi_instrument.wire.model import Model
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from payi_instrument.wire.ingest import IngestRequest
+
 T = TypeVar("T")
 ItemT = TypeVar("ItemT")
 
@@ -40,7 +42,7 @@ class Operation(Generic[T]):
     method: str
     path: str
     answer: type[T]
-    body: type[BaseModel] | None = None
+    body: type[BaseModel | IngestRequest] | None = None
     many: bool = False
     query: type[BaseModel] | None = None
     status: tuple[int, ...] = (200,)

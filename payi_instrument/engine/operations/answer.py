@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
+
 from payi_instrument.engine.ledger import RacedError, UnstorableError
 from payi_instrument.engine.operations import kpis, limits, requests, resources, use_cases
 from payi_instrument.engine.operations.call import HANDLERS, Call, checked, checked_path
@@ -30,7 +32,8 @@ def answer(request: Request[Any], application: str, store: CoreStore, catalogue:
         return _refusal("not_implemented", f"{operation.name}: this meter does not answer it yet")
     try:
         query = checked(operation.query, dict(request.query), operation) if operation.query is not None else None
-        body = checked(operation.body, request.body, operation) if operation.body is not None else None
+        model = operation.body  # never an event's: those are read by `intake`
+        body = checked(model, request.body, operation) if model and issubclass(model, BaseModel) else None
         path = checked_path(request.path)
 
         def handle(ledger: Ledger) -> Reply:
