@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic_core import to_json
 
 from payi_instrument.engine import limits as rules
-from payi_instrument.engine.ledger import AHEAD, EventRow, LimitRow, to_micros
+from payi_instrument.engine.ledger import AHEAD, EventRow, LimitRow, amount_text, to_micros
 from payi_instrument.engine.pricing import EXACT, Cost, ResourceVersion, price, with_context
 from payi_instrument.engine.results import Booked, Stood
 from payi_instrument.event import UNKNOWN_MODEL
@@ -100,7 +100,9 @@ class Appraiser:
         cost = price(version, with_context(version, event.units) if version is not None else event.units)
         if cost.warnings:
             warnings += cost.warnings
-        named = self._named_limits(draft, rows)
+        named = [rows[limit_id] for limit_id in draft.limit_ids if limit_id in rows]
+        if len(named) != len(draft.limit_ids) or draft.replaced is not None or self._rejects_block:
+            named = self._named_limits(draft, rows)
         user_id = self._user_id(event, warnings)
         tags = self._tags(event, warnings) if event.request_tags else []
         micros = to_micros(moment)
@@ -119,8 +121,8 @@ class Appraiser:
             micros,
             stored,
             _json(event.units),
-            f"{cost.input:f}",
-            f"{cost.output:f}",
+            amount_text(cost.input),
+            amount_text(cost.output),
             standings,
             user_id,
             who.account_name,
@@ -245,7 +247,7 @@ def _standings(draft: Draft, limits: Sequence[LimitRow], cost: Cost, moment: int
     texts: list[str] = []
     add = EXACT.add  # this loop is where a batch spends its time
     for limit in limits:
-        spend = add(limit.spent_input, limit.spent_output)
+        spend = limit.spend
         if limit.since is None or moment >= limit.since:
             spend = add(spend, added)
         if failed or refused_by:
@@ -255,7 +257,7 @@ def _standings(draft: Draft, limits: Sequence[LimitRow], cost: Cost, moment: int
         head, tail = limit.told
         states.append(state)
         spends.append(spend)
-        texts.append(f'{head}{state}{tail}{spend:f}"]')
+        texts.append(f'{head}{state}{tail}{amount_text(spend)}"]')
     return Stood(limits, states, spends), f"[{','.join(texts)}]"
 
 

@@ -122,10 +122,11 @@ class Bookkeeper:
             return
         cost_input, cost_output, moment = cost.input, cost.output, row.event_timestamp
         add = EXACT.add
-        for limit, state in zip(stood.limits, stood.states, strict=True):
+        for limit, state, spend in zip(*stood, strict=True):
             if limit.since is not None and moment < limit.since:
                 self._add_late(application, row, cost, limit.limit_id, state)
                 continue
+            limit.spend = spend
             limit.spent_input = add(limit.spent_input, cost_input)
             limit.spent_output = add(limit.spent_output, cost_output)
             setattr(limit, state, getattr(limit, state) + 1)

@@ -185,9 +185,8 @@ class Engine:
 def _states(rows: Mapping[str, LimitRow]) -> dict[str, LimitResult]:
     states: dict[str, LimitResult] = {}
     for limit_id, row in rows.items():
-        spend = rules.spent(row)
-        state = rules.state_at(row.limit_type, row.max, row.soft, spend)
-        states[limit_id] = Standing(limit_id, state, row.limit_type, row.max, spend).result()
+        state = rules.state_at(row.limit_type, row.max, row.soft, row.spend)
+        states[limit_id] = Standing(limit_id, state, row.limit_type, row.max, row.spend).result()
     return states
 
 

@@ -29,11 +29,6 @@ _MAX_PLACES = 12
 _CREATE = "create_limit_validation_failed"
 
 
-def spent(limit: LimitRow) -> Decimal:
-    """Return what was spent on both sides: the usage figure of a limit."""
-    return EXACT.add(limit.spent_input, limit.spent_output)
-
-
 def state_at(limit_type: str, maximum: Decimal, soft: Decimal, spend: Decimal) -> str:
     """Return the state of a limit at a spend: `ok`, `exceeded`, `overrun` or `blocked`; `soft` is its max times threshold.
 
@@ -61,6 +56,7 @@ def book(limit: LimitRow, cost_input: Decimal, cost_output: Decimal, state: str,
     """Add one event's cost to a limit and count its state; take it back with `more` of -1."""
     limit.spent_input = EXACT.add(limit.spent_input, cost_input)
     limit.spent_output = EXACT.add(limit.spent_output, cost_output)
+    limit.spend = EXACT.add(limit.spent_input, limit.spent_output)
     setattr(limit, state, getattr(limit, state) + more)
     limit.changed = True
 

@@ -122,9 +122,9 @@ def price(version: ResourceVersion | None, units: Mapping[str, tuple[int, int]])
             warnings.append(f"unit_fallback: {unit}")
         is_fine = is_fine or unit_price.is_fine
         if count_input:
-            total_input = EXACT.add(total_input, EXACT.multiply(unit_price.input, count_input))
+            total_input = EXACT.fma(unit_price.input, count_input, total_input)
         if count_output:
-            total_output = EXACT.add(total_output, EXACT.multiply(unit_price.output, count_output))
+            total_output = EXACT.fma(unit_price.output, count_output, total_output)
     if is_fine:
         total_input, total_output = _to_step(total_input), _to_step(total_output)
     return Cost(total_input, total_output, unknown, tuple(warnings))

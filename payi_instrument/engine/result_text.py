@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from pydantic_core import to_json
 
-from payi_instrument.engine.ledger import from_micros
+from payi_instrument.engine.ledger import amount_text, from_micros
 from payi_instrument.engine.pricing import EXACT
 
 if TYPE_CHECKING:
@@ -34,8 +34,9 @@ def result_text(booked: Booked) -> str:
     row, cost = booked.row, booked.cost
     return (
         f'{{"request_id":"{row.request_id}",{_limits(booked)},'
-        f'"cost":{{"currency":"usd","input":{{"base":{cost.input:f}}},"output":{{"base":{cost.output:f}}},'
-        f'"total":{{"base":{cost.total:f},"overrun_base":null}}}},{_attribution(row)}{_notes(booked)}}}'
+        f'"cost":{{"currency":"usd","input":{{"base":{amount_text(cost.input)}}},'
+        f'"output":{{"base":{amount_text(cost.output)}}},"total":{{"base":{amount_text(cost.total)},"overrun_base":null}}}},'
+        f"{_attribution(row)}{_notes(booked)}}}"
     )
 
 
@@ -45,8 +46,9 @@ def _limits(booked: Booked) -> str:
     blocked: list[str] = []
     for limit_id, state, limit_type, maximum, spend in booked.standings:
         shown.append(
-            f'{_text(limit_id)}:{{"state":"{state}","limit_type":"{limit_type}","max":{maximum:f},"spent":{spend:f},'
-            f'"held":0,"remaining":{EXACT.subtract(maximum, spend):f},"ratio":{float(spend) / float(maximum)!r}}}'
+            f'{_name(limit_id)}:{{"state":"{state}","limit_type":"{limit_type}","max":{amount_text(maximum)},'
+            f'"spent":{amount_text(spend)},"held":0,"remaining":{amount_text(EXACT.subtract(maximum, spend))},'
+            f'"ratio":{float(spend) / float(maximum)!r}}}'
         )
         if state == "blocked":
             blocked.append(limit_id)
@@ -75,6 +77,11 @@ def _notes(booked: Booked) -> str:
 @lru_cache(1024)  # a group of events has one time of its ingest
 def _moment(micros: int) -> str:
     return from_micros(micros).isoformat().replace("+00:00", "Z")
+
+
+@lru_cache(1024)  # the same limits again and again
+def _name(limit_id: str) -> str:
+    return _text(limit_id)
 
 
 def _text(value: object) -> str:

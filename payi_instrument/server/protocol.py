@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from payi_instrument.server.gathering import GatheringTransport
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -43,7 +45,7 @@ class CappedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Begin to wait for a request."""
-        super().connection_made(transport)
+        super().connection_made(GatheringTransport(transport, self.loop))
         self._waits_since = self.loop.time()
         self._look = self.loop.call_later(self.patience_s, self._end_if_stalled)
 

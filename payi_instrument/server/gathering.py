@@ -1,0 +1,55 @@
+"""A transport that sends what is written to it in one go: uvicorn writes the head and the body of an answer apart."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+Data = bytes | bytearray | memoryview
+"""What asyncio's transports take."""
+
+
+class GatheringTransport(asyncio.Transport):
+    """Stand in for a connection's transport; what is written in one turn of the event loop leaves in one system call.
+
+    It waits for the end of the turn only. What asyncio lets a protocol ask of a transport, and uvicorn does, is there.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        """Take the connection's transport, and the loop whose turns count."""
+        super().__init__()
+        self._transport = transport
+        self._loop = loop
+        self._parts: list[Data] = []
+
+    def write(self, data: Data) -> None:
+        """Send data with what else is written in this turn."""
+        if not self._parts:
+            self._loop.call_soon(self._flush)
+        self._parts.append(data)
+
+    def _flush(self) -> None:
+        parts, self._parts = self._parts, []
+        if parts and not self._transport.is_closing():
+            self._transport.writelines(parts)
+
+    def close(self) -> None:
+        """Send what was written, then close the connection."""
+        self._flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Say whether the connection is closed, or about to be."""
+        return self._transport.is_closing()
+
+    def pause_reading(self) -> None:
+        """Let the peer wait."""
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        self._transport.resume_reading()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Return what is known of the connection."""
+        return self._transport.get_extra_info(name, default)
