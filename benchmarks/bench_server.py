@@ -1,7 +1,8 @@
 """The server on PostgreSQL: bulk and single events into three hot limits, durable, through HTTP, totals verified after.
 
-Client, server and database share the machine's cores. Beside the figures stand the endpoint that does nothing, and the same
-server with one event a commit.
+Client, server and database share the machine's cores. Beside the figures stands what the machine can do in the same run: for
+bulk, reading the JSON and copying the very rows into the table, alone; for single events, the endpoint that does nothing,
+and the same server with one event a commit.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import os
 import re
 import socket
+import statistics
 import struct
 import subprocess
 import sys
@@ -26,12 +28,14 @@ from measure import Row
 
 from payi_instrument import Payi
 from payi_instrument.engine.address import Address
+from payi_instrument.engine.ledger import EventRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _LIMITS = ("a", "b", "c")
 _BULKS, _BULK_SIZE, _IN_FLIGHT = 300, 1000, 4
+_COPIED_ALONE = 30
 _SINGLES = {1: 1_000, 16: 8_000, 64: 24_000}
 _SERVE = """
 import sys
@@ -68,10 +72,35 @@ def _bulk(url: str, folder: Path) -> list[Row]:
         _load(port, 1, [_post("/api/v1/ingest/bulk", body, key) for body in bodies[:3]])
         found = _load(port, _IN_FLIGHT, [_post("/api/v1/ingest/bulk", body, key) for body in bodies[3:]])
     _check(url, _BULKS * _BULK_SIZE)
+    alone = _copied_alone(url, bodies[:_COPIED_ALONE])
     events = found["requests"] * _BULK_SIZE
     per_event = found["seconds"] * 1e6 / events
     what = f"bulk of {_BULK_SIZE} over HTTP, PostgreSQL, {_IN_FLIGHT} in flight"
-    return [Row(what, "-", f"{events / found['seconds']:,.0f} events/s", per_event, 20, "us an event")]
+    floor, ours = f"{alone:.1f} us json.loads and COPY alone", f"{events / found['seconds']:,.0f} events/s"
+    return [Row(what, floor, f"{ours}, {per_event / alone:.2f} times the floor", per_event, 20, "us an event")]
+
+
+def _copied_alone(url: str, bodies: list[bytes]) -> float:
+    """Return what reading bodies and copying their rows once more takes, commit included, in microseconds an event."""
+    import psycopg
+
+    columns = ", ".join(EventRow._fields)
+    taken: list[float] = []
+    with psycopg.connect(url, autocommit=True) as connection:
+        stored = connection.execute(
+            f"SELECT {columns} FROM payi.events ORDER BY request_id LIMIT {len(bodies) * _BULK_SIZE}"
+        )
+        rows = stored.fetchall()
+        connection.execute("CREATE TABLE floor (LIKE payi.events INCLUDING ALL)")
+        for number, body in enumerate(bodies):
+            begun = time.perf_counter()
+            json.loads(body)
+            with connection.transaction(), connection.cursor().copy(f"COPY floor ({columns}) FROM STDIN") as copy:
+                for row in rows[number * _BULK_SIZE : (number + 1) * _BULK_SIZE]:
+                    copy.write_row(row)
+            taken.append(time.perf_counter() - begun)
+        connection.execute("DROP TABLE floor")
+    return statistics.median(taken) * 1e6 / _BULK_SIZE
 
 
 def _singles(url: str, folder: Path) -> list[Row]:
