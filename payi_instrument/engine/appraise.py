@@ -49,7 +49,8 @@ class Draft:
     """An event on its way into the ledger: where it belongs, what it counts on, what has to be said of it.
 
     `refusal` is why it can't be stored, if that is known already. One that `replaces` takes the place of the stored
-    event of its response: `replaced`, None when there is none.
+    event of its response: `replaced`, None when there is none. From `version` on it is what `Appraiser.price` found:
+    `moment` in µs.
     """
 
     application: str
@@ -60,6 +61,11 @@ class Draft:
     refusal: ContractError | None = None
     replaces: bool = False
     replaced: EventRow | None = None
+    version: ResourceVersion | None = None
+    moment: int = 0
+    user_id: str | None = None
+    tags: Sequence[str] = ()
+    cost: Cost = field(init=False)
 
 
 def _refused(code: str, message: str, event: UsageEvent, warnings: list[str]) -> None:
@@ -87,28 +93,36 @@ class Appraiser:
         self._options = options
         self._rejects_block = options.block_limits_on_ingest == "reject"
 
-    def appraise(self, draft: Draft, now: datetime, stored: int, rows: Mapping[str, LimitRow], books: Books) -> Booked:
-        """Return what is to be stored (at `stored`, µs), given the limits that exist.
+    def price(self, draft: Draft, now: datetime, books: Books) -> None:
+        """Find out all that needs no limit, so that none is locked meanwhile: what the event costs, whose it is.
+
+        Raises `ContractError` for an event that is refused.
+        """
+        event, warnings = draft.event, draft.warnings
+        moment = self._moment(event, now, warnings)
+        draft.moment = to_micros(moment)
+        draft.version = version = self._version(event, moment, now, warnings, books)
+        draft.cost = cost = price(version, with_context(version, event.units) if version is not None else event.units)
+        if cost.warnings:
+            warnings += cost.warnings
+        draft.user_id = self._user_id(event, warnings)
+        if event.request_tags:
+            draft.tags = self._tags(event, warnings)
+
+    def appraise(self, draft: Draft, stored: int, rows: Mapping[str, LimitRow]) -> Booked:
+        """Return what is to be stored (at `stored`, µs) of an event that has its price, given the limits that exist.
 
         Raises `ContractError` for an event that is refused.
         """
         if draft.refusal is not None:
             raise draft.refusal
-        event, instance, warnings = draft.event, draft.instance, draft.warnings
-        moment = self._moment(event, now, warnings)
-        version = self._version(event, moment, now, warnings, books)
-        cost = price(version, with_context(version, event.units) if version is not None else event.units)
-        if cost.warnings:
-            warnings += cost.warnings
+        event, instance, version, cost = draft.event, draft.instance, draft.version, draft.cost
         named = [rows[limit_id] for limit_id in draft.limit_ids if limit_id in rows]
         if len(named) != len(draft.limit_ids) or draft.replaced is not None or self._rejects_block:
             named = self._named_limits(draft, rows)
-        user_id = self._user_id(event, warnings)
-        tags = self._tags(event, warnings) if event.request_tags else []
-        micros = to_micros(moment)
-        stood, standings = _standings(draft, named, cost, micros)
+        stood, standings = _standings(draft, named)
         unpriced = version is None and bool(event.units)
-        notes = _notes(warnings, tags, cost, unpriced=unpriced) if warnings or tags or unpriced else {}
+        notes = _notes(draft, unpriced=unpriced) if draft.warnings or draft.tags or unpriced else {}
         who = event.attribution
         row = EventRow(  # in the columns' order: with keywords it costs as much as a statement
             ordered_id(),
@@ -118,13 +132,13 @@ class Appraiser:
             event.resource,
             version.resource_id if version is not None else None,
             event.provider_response_id,
-            micros,
+            draft.moment,
             stored,
             _json(event.units),
             amount_text(cost.input),
             amount_text(cost.output),
             standings,
-            user_id,
+            draft.user_id,
             who.account_name,
             instance.name if instance is not None else None,
             instance.id if instance is not None else None,
@@ -232,12 +246,12 @@ def _custom(versions: list[ResourceVersion], moment: datetime, now: datetime, *,
     return None
 
 
-def _standings(draft: Draft, limits: Sequence[LimitRow], cost: Cost, moment: int) -> tuple[Stood, str]:
+def _standings(draft: Draft, limits: Sequence[LimitRow]) -> tuple[Stood, str]:
     """Return how each limit stands after an event, and the JSON text that is stored of it."""
     if not limits:
         return _NO_LIMITS, "[]"
-    status = draft.event.http_status_code
-    total = added = cost.total
+    status, moment = draft.event.http_status_code, draft.moment
+    total = added = draft.cost.total
     if draft.replaced is not None:
         added = EXACT.subtract(total, Booked.stored(draft.replaced).cost.total)
     failed = not total and status is not None and (status >= _FAILED_FROM or status == CLIENT_FAILURE)
@@ -273,15 +287,15 @@ def _refused_by(event: UsageEvent) -> frozenset[str]:
     return frozenset(named.split(",")) if named else _NOBODY
 
 
-def _notes(warnings: list[str], tags: list[str], cost: Cost, *, unpriced: bool) -> dict[str, object]:
+def _notes(draft: Draft, *, unpriced: bool) -> dict[str, object]:
     """Gather what a result says beside costs and limits; empty for nearly every event."""
     notes: dict[str, object] = {}
-    if warnings:
-        notes["warnings"] = warnings
-    if tags:
-        notes["request_tags"] = tags
-    if cost.unknown_units:
-        notes["unknown_units"] = cost.unknown_units
+    if draft.warnings:
+        notes["warnings"] = draft.warnings
+    if draft.tags:
+        notes["request_tags"] = draft.tags
+    if draft.cost.unknown_units:
+        notes["unknown_units"] = draft.cost.unknown_units
     if unpriced:
         notes["unpriced"] = True
     return notes

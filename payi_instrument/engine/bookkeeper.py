@@ -66,6 +66,7 @@ class Bookkeeper:
                 draft.instance = instance = self._instances.of(application, event, draft.warnings)
                 if instance is not None and instance.limit_id is not None:
                     draft.limit_ids = tuple(dict.fromkeys((*who.limit_ids, instance.limit_id)))
+            self._appraiser.price(draft, self._now, self._books)
         except ContractError as refusal:
             draft.refusal = refusal
         return draft
@@ -94,9 +95,7 @@ class Bookkeeper:
     def _book(self, draft: Draft, limits: _Limits) -> Outcome:
         event = draft.event
         try:
-            booked = self._appraiser.appraise(
-                draft, self._now, self._stored, limits.get(draft.application, _NO_LIMITS), self._books
-            )
+            booked = self._appraiser.appraise(draft, self._stored, limits.get(draft.application, _NO_LIMITS))
         except ContractError as error:
             # a known event is answered before anything that may have changed since
             known = self._known(draft) if not draft.replaces else None
