@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from payi_instrument.engine.appraise import Options
 from payi_instrument.engine.engine import Engine
-from payi_instrument.engine.ledger import is_name
+from payi_instrument.engine.keys import application_problem
 from payi_instrument.errors import MissingExtraError, PayiError
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "synchronous": ("normal", "full"),
 }
 _POSTGRES = ("postgresql", "postgres")
-_MAX_NAME = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +53,8 @@ class Address:
         place, _, query = rest.partition("?")
         given = dict(parse_qsl(query, keep_blank_values=True))
         application = given.pop("application", "default")
-        if not is_name(application, _MAX_NAME):
-            msg = (
-                f"base_url option application={application!r} is not 1 to {_MAX_NAME} characters without control characters"
-                " or outer blanks"
-            )
+        if problem := application_problem(application):
+            msg = f"base_url option application={problem}"
             raise ValueError(msg)
         if scheme == "sqlite":
             return cls(_path(url, place), application, _options(given), given.get("synchronous", "normal"))
