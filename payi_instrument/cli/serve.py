@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Annotated, Literal
 from urllib.parse import urlencode
 
 import typer
 
 from payi_instrument.cli.ledger import DatabaseUrl
-from payi_instrument.errors import MissingExtraError, PayiError
+from payi_instrument.errors import PayiError, check_installed
 
 Host = Annotated[str, typer.Option(help="The address to listen on.")]
 Port = Annotated[int, typer.Option(min=1, max=65_535, help="The port to listen on.")]
@@ -37,10 +36,7 @@ def serve(  # noqa: PLR0917  # one argument an option
     log_level: LogLevel = "info",
 ) -> None:
     """Serve the REST API on a ledger until the process is told to stop; keys come from `payi-instrument keys create`."""
-    for library in ("starlette", "uvicorn", "prometheus_client"):
-        if find_spec(library) is None:
-            feature = "the server"
-            raise MissingExtraError(feature, "server")
+    check_installed("the server", "server", ("starlette", "uvicorn", "prometheus_client"))
     from payi_instrument.server.run import serve as run
     from payi_instrument.server.settings import ServerSettings
 

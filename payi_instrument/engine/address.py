@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from payi_instrument.engine.appraise import Options
 from payi_instrument.engine.engine import Engine
 from payi_instrument.engine.keys import application_problem
-from payi_instrument.errors import MissingExtraError, PayiError
+from payi_instrument.errors import PayiError, check_installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -73,9 +72,9 @@ class Address:
         Raises `MissingExtraError` without what it takes, `PayiError` when the ledger can't be opened, of these
         `APIConnectionError` when there is none to be reached.
         """
-        _check_installed("local", ("sqlalchemy", "alembic", "filelock"))
+        check_installed("the embedded meter", "local", ("sqlalchemy", "alembic", "filelock"))
         if self.is_postgres and self.place is not None:
-            _check_installed("postgres", ("psycopg", "psycopg_pool"))
+            check_installed("a ledger on PostgreSQL", "postgres", ("psycopg", "psycopg_pool"))
             from payi_instrument.engine.store_postgres import PostgresStore
 
             return PostgresStore(self.place)
@@ -110,10 +109,3 @@ def _options(given: Mapping[str, str]) -> Options:
         block_limits_on_ingest=given.get("block_limits_on_ingest", "evaluate"),
         unpriced_events=given.get("unpriced_events", "reject"),
     )
-
-
-def _check_installed(extra: str, libraries: tuple[str, ...]) -> None:
-    for library in libraries:
-        if find_spec(library) is None:
-            feature = "the embedded meter" if extra == "local" else "a ledger on PostgreSQL"
-            raise MissingExtraError(feature, extra)
