@@ -217,12 +217,8 @@ class _Transaction:
         try:
             _writing.add(self._writer)
             self._connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.Error as error:
-            _writing.discard(self._writer)
-            raise _unusable(self._store.path, error) from error
-        except BaseException:  # Ctrl-C while SQLite waited for its lock is raised once it has the lock
-            self._roll_back()
-            _writing.discard(self._writer)
+        except BaseException as error:  # Ctrl-C while SQLite waited for its lock is raised once it has the lock
+            self.__exit__(type(error), error, error.__traceback__)
             raise
         return self._store.books
 
