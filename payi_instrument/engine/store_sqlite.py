@@ -327,9 +327,11 @@ def _no_ledger(path: str | None, problem: str, kind: type[PayiError] = PayiError
 
 def _create(connection: sqlite3.Connection) -> None:
     """Make a ledger in memory at the newest revision; a test holds it against the migrations, which files go through."""
+    from sqlalchemy.dialects import sqlite
+
     from payi_instrument.engine.store_core.creation import creation_statements
 
     connection.execute("BEGIN")
-    for statement in creation_statements("sqlite", REVISION):
+    for statement in creation_statements(sqlite.dialect, REVISION):
         connection.execute(statement)
     connection.execute("COMMIT")
