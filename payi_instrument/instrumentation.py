@@ -166,9 +166,9 @@ def _global_values(config: Config) -> scope.Values | None:
 
 def _meter(given: Clients | None) -> Meter:
     """Settle which client carries sync and which async calls; one alone carries both."""
-    clients = list(given) if isinstance(given, (list, tuple)) else [Payi() if given is None else given]
+    clients: list[object] = list(given) if isinstance(given, (list, tuple)) else [Payi() if given is None else given]
     for client in clients:
-        if not isinstance(client, (Payi, AsyncPayi)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(client, (Payi, AsyncPayi)):
             msg = f"payi: {client!r} is a {type(client).__name__}, expected Payi, AsyncPayi or a list of one of each"
             raise TypeError(msg)
     sync = [client for client in clients if isinstance(client, Payi)]
