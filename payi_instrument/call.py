@@ -160,8 +160,8 @@ class Call:
     def reader(self) -> StreamReader:
         """Return what gathers the chunks."""
         if self._reader is None:
-            self.begin_stream()
-        return self._reader  # type: ignore[return-value]  # begun above
+            self._reader = self.provider.reader(self.facts)
+        return self._reader
 
     def chunk(self, chunk: Any) -> bool:
         """Take a chunk and the times of the first ones; True when the caller must not see it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -70,7 +70,7 @@ class Config:
     log_prompt_and_response: bool = False
 
 
-_TYPES: Mapping[str, tuple[type, ...]] = {
+_TYPES: Mapping[str, tuple[Any, ...]] = {  # what isinstance takes, which is more than types
     "global_instrumentation": (bool,),
     "instrument_inline_data": (bool,),
     "connection_error_logging_window": (int,),
@@ -82,7 +82,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "user_id": (str, type(None)),
     "account_name": (str, type(None)),
     "request_properties": (Mapping, type(None)),
-    "on_limit_state": (Callable, type(None)),  # type: ignore[dict-item]  # isinstance takes it, its type does not say so
+    "on_limit_state": (Callable, type(None)),
     "enforce_block_limits": (bool,),
     "on_meter_down": (str,),
     "block_state_ttl": (int, float),
@@ -91,7 +91,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "exit_timeout": (int, float),
     "threads": (str,),
     "capture_stack_trace": (bool,),
-    "redact": (Callable, type(None)),  # type: ignore[dict-item]
+    "redact": (Callable, type(None)),
 }
 _CHOICES: Mapping[str, tuple[str, ...]] = {"on_meter_down": ("allow", "block"), "threads": ("executors", "inherit")}
 
@@ -104,7 +104,7 @@ def instrument_config(
     `caller` is the frame whose file names the default use case. Raises `ValueError` naming an unknown key, a value out
     of bounds or a feature that is not built yet, `TypeError` naming a value of the wrong type.
     """
-    given = dict(settings or {})
+    given: dict[str, Any] = dict(settings or {})
     for key in [key for key in given if key in _LATER]:
         if given.pop(key) != _LATER[key]:
             msg = f"config[{key!r}]: this feature is not built yet; leave it out or set it to {_LATER[key]!r}"
@@ -115,7 +115,7 @@ def instrument_config(
         given["use_case_name"] = default_use_case(caller)
     given["use_case_name"] = given["use_case_name"] or None
     given["log_prompt_and_response"] = _logging(log_prompt_and_response)
-    return Config(**given)  # type: ignore[arg-type]  # every value was checked above
+    return Config(**given)
 
 
 def _check(key: str, value: object) -> None:
@@ -142,10 +142,10 @@ def default_use_case(caller: FrameType) -> str | None:
     return "".join(char if char.isascii() and (char.isalnum() or char in "._-") else "_" for char in name)[:64] or None
 
 
-def _logging(argument: bool | None) -> bool:  # noqa: FBT001
+def _logging(argument: object) -> bool:
     """Take the nearest explicit value: argument, then environment, then off (decision 13)."""
     if argument is not None:
-        if not isinstance(argument, bool):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without a checker
+        if not isinstance(argument, bool):
             msg = f"log_prompt_and_response: {argument!r} is a {type(argument).__name__}, expected bool or None"
             raise TypeError(msg)
         return argument

@@ -8,7 +8,7 @@ Source: instrumentation-semantics sections 3, 4 and 10.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from payi_instrument import scope as _scope
 from payi_instrument.declared import declared
@@ -152,7 +152,7 @@ def get_context() -> dict[str, object]:
     effective = _scope.attribution(_scope.current())
     values: dict[str, object] = {}
     for name in effective.__slots__:
-        value: object = getattr(effective, name)
+        value: Any = getattr(effective, name)
         if value is not None and value not in ((), {}):
             values[name] = _copy(value)
     result = _scope.last_result()
@@ -161,10 +161,10 @@ def get_context() -> dict[str, object]:
     return values
 
 
-def _copy(value: object) -> object:
+def _copy(value: tuple[str, ...] | Mapping[str, object] | str | int) -> object:
     if isinstance(value, tuple):
-        return list(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # limit ids
-    return dict(value) if isinstance(value, Mapping) else value  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        return list(value)
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 def carry(function: Callable[P, R]) -> Callable[P, R]:
@@ -237,10 +237,11 @@ def create_limit_header_from_ids(*, limit_ids: list[str]) -> dict[str, str]:
 
     Raises `TypeError` when `limit_ids` is not a list. Source: section 10.
     """
-    if not isinstance(limit_ids, list):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without a checker
+    if not isinstance(cast("object", limit_ids), list):
         msg = f"limit_ids: {limit_ids!r} is a {type(limit_ids).__name__}, expected a list of str"
         raise TypeError(msg)
-    ids = [limit_id.strip() for limit_id in limit_ids if isinstance(limit_id, str) and limit_id.strip()]  # pyright: ignore[reportUnnecessaryIsInstance]
+    given = cast("list[object]", limit_ids)
+    ids = [limit_id.strip() for limit_id in given if isinstance(limit_id, str) and limit_id.strip()]
     return {PayiHeaderNames.limit_ids: ",".join(ids)} if ids else {}
 
 
@@ -255,7 +256,7 @@ def override(effective: Attribution, headers: Mapping[str, str]) -> Attribution:
         return effective
     from dataclasses import replace
 
-    changes: dict[str, object] = {
+    changes: dict[str, Any] = {
         field: found[name.lower()] or None for name, field in _TEXT_HEADERS.items() if name.lower() in found
     }
     for name, field in _PROPERTY_HEADERS.items():
@@ -267,10 +268,10 @@ def override(effective: Attribution, headers: Mapping[str, str]) -> Attribution:
         changes["use_case_version"] = int(version) if version.isdecimal() else None
     if (disabled := found.get(PayiHeaderNames.logging_disable.lower())) is not None:
         changes["log_prompt_and_response"] = _DISABLES.get(disabled.lower(), False)
-    return replace(effective, **_with_use_case(effective, changes))  # type: ignore[arg-type]  # each is made for its field
+    return replace(effective, **_with_use_case(effective, changes))
 
 
-def _with_use_case(effective: Attribution, changes: dict[str, object]) -> dict[str, object]:
+def _with_use_case(effective: Attribution, changes: dict[str, Any]) -> dict[str, Any]:
     """Leave no member of one use case under the name of another, nor under none."""
     name = changes.get("use_case_name", effective.use_case_name)
     if name is None:

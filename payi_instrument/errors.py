@@ -28,6 +28,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from payi_instrument.event import Result
 
 
@@ -59,6 +61,14 @@ class MissingExtraError(PayiError, ImportError):
     def __init__(self, feature: str, extra: str) -> None:
         """Name the feature and the extra."""
         super().__init__(f"{feature} needs the extra '{extra}': pip install 'payi-instrument[{extra}]'")
+
+
+def check_installed(feature: str, extra: str, libraries: Iterable[str]) -> None:
+    """Raise `MissingExtraError` when one of the libraries of an extra is missing; none is imported."""
+    from importlib.util import find_spec
+
+    if any(find_spec(library) is None for library in libraries):
+        raise MissingExtraError(feature, extra)
 
 
 class APIError(PayiError):

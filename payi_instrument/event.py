@@ -6,7 +6,7 @@ Standard library only and slots throughout: these objects are made once per prov
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,7 +75,7 @@ class CallFacts:
     host: str | None = None
     streamed: bool = False
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    body: Mapping[str, object] = field(default_factory=dict[str, object])
+    body: Mapping[str, Any] = field(default_factory=dict[str, Any])
     asked_for_usage: bool = False
     answers: list[object] = field(default_factory=list[object])
 

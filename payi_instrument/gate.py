@@ -8,6 +8,7 @@ instrumentation-semantics section 7, limits-semantics section 6.3, decision 10.
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from payi_instrument.delivery.worker import Worker
@@ -16,7 +17,7 @@ from payi_instrument.guard import Guard, logger
 from payi_instrument.wire.result import LimitResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Generator, Iterable, Mapping
 
     from payi_instrument.call import Call, Delivery
     from payi_instrument.config import Config
@@ -89,17 +90,20 @@ class BlockGate:
 
     def _ask(self, limit_ids: list[str]) -> None:
         asked = time.monotonic()
-        with _ASK:
-            try:
-                self._learn(limit_ids, self._meter.limit_states(limit_ids, self._budget), asked)
-            except Exception as error:  # noqa: BLE001  # a meter that can't be asked stops no call
-                self._not_reached(error)
+        with self._reaching():
+            self._learn(limit_ids, self._meter.limit_states(limit_ids, self._budget), asked)
 
     async def _aask(self, limit_ids: list[str]) -> None:
         asked = time.monotonic()
+        with self._reaching():
+            self._learn(limit_ids, await self._meter.alimit_states(limit_ids, self._budget), asked)
+
+    @contextmanager
+    def _reaching(self) -> Generator[None]:
+        """Note a meter that could not be asked."""
         with _ASK:
             try:
-                self._learn(limit_ids, await self._meter.alimit_states(limit_ids, self._budget), asked)
+                yield
             except Exception as error:  # noqa: BLE001  # a meter that can't be asked stops no call
                 self._not_reached(error)
 

@@ -74,10 +74,16 @@ class Guard:
         """Return True, which swallows the error, unless there is none, it must pass, or errors are to be raised."""
         if error is None or _raising or not isinstance(error, Exception):
             return False
-        self.note(error)
+        self._note(error)
         return True
 
-    def note(self, error: Exception) -> None:
+    def handle(self, error: Exception) -> None:
+        """Do with an error what the block does: for where it was caught without one, since entering it takes too long."""
+        if _raising:
+            raise error
+        self._note(error)
+
+    def _note(self, error: Exception) -> None:
         """Log the kind and the place of an error, never its text, which may quote a prompt or a key."""
         logger.error("payi: could not %s: %s at %s", self._doing, type(error).__name__, _place(error))
 

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, cast
@@ -113,12 +114,11 @@ def payi_instrument(
             guard.logger.debug("payi: already instrumented; this call changes nothing")
             return _active
         began = time.perf_counter()
-        guard.forward_to(logger)
-        try:
+        with ExitStack() as failing:
+            failing.callback(guard.forward_to, None)
+            guard.forward_to(logger)
             _active = _assemble(payi, instruments, settings)
-        except BaseException:
-            guard.forward_to(None)
-            raise
+            failing.pop_all()
         _Exit.timeout = settings.exit_timeout
         guard.logger.debug("payi: instrumented in %.1f ms", (time.perf_counter() - began) * 1000)
         return _active
@@ -166,9 +166,9 @@ def _global_values(config: Config) -> scope.Values | None:
 
 def _meter(given: Clients | None) -> Meter:
     """Settle which client carries sync and which async calls; one alone carries both."""
-    clients = list(given) if isinstance(given, (list, tuple)) else [Payi() if given is None else given]
+    clients: list[object] = list(given) if isinstance(given, (list, tuple)) else [Payi() if given is None else given]
     for client in clients:
-        if not isinstance(client, (Payi, AsyncPayi)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(client, (Payi, AsyncPayi)):
             msg = f"payi: {client!r} is a {type(client).__name__}, expected Payi, AsyncPayi or a list of one of each"
             raise TypeError(msg)
     sync = [client for client in clients if isinstance(client, Payi)]

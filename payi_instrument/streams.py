@@ -88,17 +88,11 @@ class Ending:
 
     def fail(self, error: BaseException) -> None:
         """End with an exception."""
-        self._unhook()
-        with _END:
-            if (made := self.call.failed(error, self._delivery)) is not None:
-                self._settle(self._delivery.deliver(made))
+        self.finish(lambda _answer: self.call.failed(error, self._delivery))
 
     async def afail(self, error: BaseException) -> None:
         """End with an exception."""
-        self._unhook()
-        with _END:
-            if (made := self.call.failed(error, self._delivery)) is not None:
-                self._settle(await self._delivery.adeliver(made))
+        await self.afinish(lambda _answer: self.call.failed(error, self._delivery))
 
     def _settle(self, result: Any) -> None:
         self.call.settled(result)
@@ -153,11 +147,6 @@ class _Stand:
         self._see = call.next_chunk()
         return hidden
 
-    def _unread(self, error: Exception) -> None:
-        """Note that a chunk could not be read; the caller gets it all the same."""
-        with _SEE:
-            raise error
-
 
 class Chunks(_Stand):
     """Pass a sync stream's chunks through."""
@@ -187,7 +176,7 @@ class Chunks(_Stand):
                 if not self._see(chunk):
                     return chunk
             except Exception as error:  # noqa: BLE001  # handed to the guard
-                self._unread(error)
+                _SEE.handle(error)
                 return chunk
 
 
@@ -219,7 +208,7 @@ class AsyncChunks(_Stand):
                 if not self._see(chunk):
                     return chunk
             except Exception as error:  # noqa: BLE001  # handed to the guard
-                self._unread(error)
+                _SEE.handle(error)
                 return chunk
 
 

@@ -72,7 +72,7 @@ def _decorate(function: F, opener: Opener) -> F:
         if own is None:
             msg = f"track: class {function.__name__} defines no __call__; decorate its methods instead"
             raise TypeError(msg)
-        function.__call__ = _decorate(own, opener)  # type: ignore[method-assign]
+        cast("Any", function).__call__ = _decorate(own, opener)
         return cast("F", function)
     if not callable(function):
         msg = f"track: {function!r} is a {type(function).__name__}, expected a function"

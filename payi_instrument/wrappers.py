@@ -60,11 +60,14 @@ class Driver:
             return wrapped(*args, **kwargs)
         if self._runtime.gate is not None:
             self._runtime.gate.check(call)
-        try:
-            answer = _send(call, wrapped, (args, kwargs))
-        except BaseException as error:
-            self._fail(call, error)
-            raise
+        while True:
+            try:
+                answer = wrapped(*call.arguments[0], **call.arguments[1])
+                break
+            except BaseException as error:
+                if not _goes_again(call, error, (args, kwargs)):
+                    self._fail(call, error)
+                    raise
         with _FINISH:
             event = self._end(call, answer, awaited=False)
             if event is not None:
@@ -82,11 +85,14 @@ class Driver:
             return await wrapped(*args, **kwargs)
         if self._runtime.gate is not None:
             await self._runtime.gate.acheck(call)
-        try:
-            answer = await _asend(call, wrapped, (args, kwargs))
-        except BaseException as error:
-            await self._afail(call, error)
-            raise
+        while True:
+            try:
+                answer = await wrapped(*call.arguments[0], **call.arguments[1])
+                break
+            except BaseException as error:
+                if not _goes_again(call, error, (args, kwargs)):
+                    await self._afail(call, error)
+                    raise
         with _FINISH:
             event = self._end(call, answer, awaited=True)
             if event is not None:
@@ -139,30 +145,11 @@ def _settle(call: Call, answer: object, result: Any) -> None:
     streams.attach(answer, result)
 
 
-def _send(call: Call, wrapped: Callable[..., Any], given: Arguments) -> Any:
-    """Call the SDK; once more without our request for usage when the provider refuses that (section 6.5)."""
-    try:
-        return wrapped(*call.arguments[0], **call.arguments[1])
-    except Exception as error:
-        again = False
-        with _BEGIN:
-            again = call.without_usage(error, given)
-        if not again:
-            raise
-    return wrapped(*call.arguments[0], **call.arguments[1])
-
-
-async def _asend(call: Call, wrapped: Callable[..., Any], given: Arguments) -> Any:
-    """Call the SDK; once more without our request for usage when the provider refuses that (section 6.5)."""
-    try:
-        return await wrapped(*call.arguments[0], **call.arguments[1])
-    except Exception as error:
-        again = False
-        with _BEGIN:
-            again = call.without_usage(error, given)
-        if not again:
-            raise
-    return await wrapped(*call.arguments[0], **call.arguments[1])
+def _goes_again(call: Call, error: BaseException, given: Arguments) -> bool:
+    """Say whether to call the SDK once more: without our request for usage, which the provider refused (section 6.5)."""
+    with _BEGIN:
+        return isinstance(error, Exception) and call.without_usage(error, given)
+    return False
 
 
 class Installation:
@@ -253,5 +240,5 @@ def _begin_process(installation: Installation) -> None:
 
 def _start(wrapped: Callable[..., Any], thread: threading.Thread, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Hand the starter's scope over to the thread."""
-    thread.run = carry(thread.run)  # type: ignore[method-assign]  # for this thread alone
+    vars(thread)["run"] = carry(thread.run)  # for this thread alone
     return wrapped(*args, **kwargs)

@@ -7,9 +7,8 @@ on standard error says why.
 from __future__ import annotations
 
 import sys
-from importlib.util import find_spec
 
-from payi_instrument.errors import MissingExtraError, PayiError
+from payi_instrument.errors import PayiError, check_installed
 
 
 def main() -> None:
@@ -22,10 +21,7 @@ def main() -> None:
 
 
 def _run() -> None:
-    for library in ("typer", "rich"):
-        if find_spec(library) is None:
-            feature = "the command line"
-            raise MissingExtraError(feature, "cli")
+    check_installed("the command line", "cli", ("typer", "rich"))
     import typer
 
     from payi_instrument.cli import db, keys

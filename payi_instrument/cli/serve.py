@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Annotated, Literal
 from urllib.parse import urlencode
 
 import typer
 
 from payi_instrument.cli.ledger import DatabaseUrl
-from payi_instrument.errors import MissingExtraError, PayiError
+from payi_instrument.errors import PayiError, check_installed
+from payi_instrument.server.settings import LogLevel, ServerSettings
 
 Host = Annotated[str, typer.Option(help="The address to listen on.")]
 Port = Annotated[int, typer.Option(min=1, max=65_535, help="The port to listen on.")]
@@ -22,27 +22,23 @@ BlockLimits = Annotated[
     Literal["evaluate", "reject"], typer.Option(help="Whether an event may name a limit of type block.")
 ]
 MaxBody = Annotated[int, typer.Option(min=1024, help="Largest body of a request, in bytes.")]
-LogLevel = Annotated[Literal["debug", "info", "warning", "error", "critical"], typer.Option(help="What is logged.")]
+Logged = Annotated[LogLevel, typer.Option(help="What is logged.")]
 
 
 def serve(  # noqa: PLR0917  # one argument an option
     database_url: DatabaseUrl,
-    host: Host = "127.0.0.1",
-    port: Port = 8000,
-    workers: Workers = 1,
+    host: Host = ServerSettings.host,
+    port: Port = ServerSettings.port,
+    workers: Workers = ServerSettings.workers,
     strict_limits: StrictLimits = False,  # noqa: FBT002  # Typer's way to a flag
     unpriced_events: Unpriced = "reject",
     block_limits_on_ingest: BlockLimits = "evaluate",
-    max_body: MaxBody = 32 * 1024 * 1024,
-    log_level: LogLevel = "info",
+    max_body: MaxBody = ServerSettings.max_body,
+    log_level: Logged = ServerSettings.log_level,
 ) -> None:
     """Serve the REST API on a ledger until the process is told to stop; keys come from `payi-instrument keys create`."""
-    for library in ("starlette", "uvicorn", "prometheus_client"):
-        if find_spec(library) is None:
-            feature = "the server"
-            raise MissingExtraError(feature, "server")
+    check_installed("the server", "server", ("starlette", "uvicorn", "prometheus_client"))
     from payi_instrument.server.run import serve as run
-    from payi_instrument.server.settings import ServerSettings
 
     given = {
         "strict_limits": "true" if strict_limits else "",

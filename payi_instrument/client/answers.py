@@ -31,8 +31,8 @@ def answer_of(request: Request[T], reply: Reply, *, strict: bool = False) -> T:
     expected = request.operation.answer
     if reply.status == _NO_CONTENT and reply.body is None and not strict:
         return cast("T", None)
-    if isinstance(expected, type) and isinstance(reply.body, expected):  # pyright: ignore[reportUnnecessaryIsInstance]  # list[X]
-        return reply.body  # pyright: ignore[reportReturnType]
+    if isinstance(cast("object", expected), type) and isinstance(reply.body, expected):  # list[X] is no class
+        return reply.body
     try:
         return read_as(expected, reply.body)
     except ValueError as error:

@@ -119,7 +119,7 @@ def build(  # the parts of a request
     Raises `ValueError` or `TypeError` naming a path argument that can't be one segment, or a header that can't be sent.
     """
     for name, value in (path or {}).items():
-        if not isinstance(value, str) or not value or value in {".", ".."}:  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(cast("object", value), str) or not value or value in {".", ".."}:
             msg = f"{name}: {value!r} can't be part of a path, expected a non-empty str"
             raise ValueError(msg)
     extra = options.get("extra_body")

@@ -90,8 +90,8 @@ class Settings:
         return self.base_url if self.is_embedded else self.base_url.rstrip("/") + "/"
 
 
-def _count(max_retries: int) -> int:
-    if not isinstance(max_retries, int) or isinstance(max_retries, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+def _count(max_retries: object) -> int:
+    if not isinstance(max_retries, int) or isinstance(max_retries, bool):
         msg = f"max_retries: {max_retries!r} is a {type(max_retries).__name__}, expected an int of 0 or more"
         raise TypeError(msg)
     if max_retries < 0:

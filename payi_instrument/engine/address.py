@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from payi_instrument.engine.appraise import Options
 from payi_instrument.engine.engine import Engine
-from payi_instrument.engine.ledger import is_name
-from payi_instrument.errors import MissingExtraError, PayiError
+from payi_instrument.engine.keys import application_problem
+from payi_instrument.errors import PayiError, check_installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,7 +27,6 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "synchronous": ("normal", "full"),
 }
 _POSTGRES = ("postgresql", "postgres")
-_MAX_NAME = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +52,8 @@ class Address:
         place, _, query = rest.partition("?")
         given = dict(parse_qsl(query, keep_blank_values=True))
         application = given.pop("application", "default")
-        if not is_name(application, _MAX_NAME):
-            msg = (
-                f"base_url option application={application!r} is not 1 to {_MAX_NAME} characters without control characters"
-                " or outer blanks"
-            )
+        if problem := application_problem(application):
+            msg = f"base_url option application={problem}"
             raise ValueError(msg)
         if scheme == "sqlite":
             return cls(_path(url, place), application, _options(given), given.get("synchronous", "normal"))
@@ -77,9 +72,9 @@ class Address:
         Raises `MissingExtraError` without what it takes, `PayiError` when the ledger can't be opened, of these
         `APIConnectionError` when there is none to be reached.
         """
-        _check_installed("local", ("sqlalchemy", "alembic", "filelock"))
+        check_installed("the embedded meter", "local", ("sqlalchemy", "alembic", "filelock"))
         if self.is_postgres and self.place is not None:
-            _check_installed("postgres", ("psycopg", "psycopg_pool"))
+            check_installed("a ledger on PostgreSQL", "postgres", ("psycopg", "psycopg_pool"))
             from payi_instrument.engine.store_postgres import PostgresStore
 
             return PostgresStore(self.place)
@@ -114,10 +109,3 @@ def _options(given: Mapping[str, str]) -> Options:
         block_limits_on_ingest=given.get("block_limits_on_ingest", "evaluate"),
         unpriced_events=given.get("unpriced_events", "reject"),
     )
-
-
-def _check_installed(extra: str, libraries: tuple[str, ...]) -> None:
-    for library in libraries:
-        if find_spec(library) is None:
-            feature = "the embedded meter" if extra == "local" else "a ledger on PostgreSQL"
-            raise MissingExtraError(feature, extra)

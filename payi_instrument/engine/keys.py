@@ -1,4 +1,4 @@
-"""API keys, pure: how one is made and read, what is kept of it, and which operations its scope may call.
+"""API keys, pure: whose they are, how one is made and read, what is kept of it, and which operations its scope may call.
 
 A key is `payi_<key id>_<secret>`. The ledger keeps the id and the SHA-256 of the secret: 160 random bits are not guessed
 from it, so nothing slower is needed. What the scopes may call:
@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from payi_instrument.engine.ledger import is_name
 from payi_instrument.wire import operations as table
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ SCOPES = ("admin", "ingest", "read")
 MAX_LIVE = 2
 """Most keys of an application and scope that are live at a time: the one in use, and the one that replaces it."""
 
+_MAX_APPLICATION = 256
 _ID_BYTES = 6
 _SECRET_BYTES = 20
 _KEY = re.compile(f"payi_([0-9a-f]{{{2 * _ID_BYTES}}})_([0-9a-f]{{{2 * _SECRET_BYTES}}})")
@@ -53,6 +55,13 @@ _INGEST = frozenset(
         table.UPDATE_SCORE,
     )
 )
+
+
+def application_problem(name: str) -> str | None:
+    """Say why a text can be no application's name, None when it can."""
+    if is_name(name, _MAX_APPLICATION):
+        return None
+    return f"{name!r} is not 1 to {_MAX_APPLICATION} characters without control characters or outer blanks"
 
 
 @dataclass(frozen=True, slots=True)

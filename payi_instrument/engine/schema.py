@@ -76,6 +76,13 @@ _TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 _LONG = BigInteger().with_variant(Integer, "sqlite")  # STRICT tables know INTEGER and REAL only
 _FLOAT: TypeEngine[float] = Double[float]().with_variant(REAL[float](), "sqlite")
 
+
+def _figures() -> tuple[Column[Any], ...]:
+    """Make the columns of what adds up on a limit: the spend on each side, and the events by the state they reported."""
+    spent = [Column(side, Money, nullable=False) for side in ("spent_input", "spent_output")]
+    return (*spent, *(Column(state, _LONG, nullable=False) for state in STATES))
+
+
 metadata = MetaData()
 
 events = Table(
@@ -122,9 +129,7 @@ limits = Table(
     Column("limit_type", _TEXT, nullable=False),
     Column("max", Money, nullable=False),
     Column("threshold", Money, nullable=False),
-    Column("spent_input", Money, nullable=False),
-    Column("spent_output", Money, nullable=False),
-    *(Column(state, _LONG, nullable=False) for state in STATES),
+    *_figures(),
     Column("created", Moment, nullable=False),
     Column("updated", Moment, nullable=False),
     Column("properties", _TEXT, nullable=False),
@@ -133,7 +138,6 @@ limits = Table(
     UniqueConstraint("application", "limit_name"),
     sqlite_strict=True,
 )
-
 """`since` is when the running totals began, null before the first reset."""
 
 limit_periods = Table(
@@ -145,9 +149,7 @@ limit_periods = Table(
     Column("limit_name", _TEXT, nullable=False),
     Column("limit_type", _TEXT, nullable=False),
     Column("max", Money, nullable=False),
-    Column("spent_input", Money, nullable=False),
-    Column("spent_output", Money, nullable=False),
-    *(Column(state, _LONG, nullable=False) for state in STATES),
+    *_figures(),
     PrimaryKeyConstraint("application", "limit_id", "until"),
     sqlite_strict=True,
 )
@@ -267,9 +269,7 @@ pruned_totals = Table(
     Column("application", _TEXT, nullable=False),
     Column("limit_id", _TEXT, nullable=False),
     Column("until", Moment, nullable=False),
-    Column("spent_input", Money, nullable=False),
-    Column("spent_output", Money, nullable=False),
-    *(Column(state, _LONG, nullable=False) for state in STATES),
+    *_figures(),
     PrimaryKeyConstraint("application", "limit_id", "until"),
     sqlite_strict=True,
 )

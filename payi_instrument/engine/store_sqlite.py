@@ -1,24 +1,21 @@
-"""The ledger on SQLite: opening a file safely, and the ingest path on the driver.
+"""The ledger on SQLite: opening a file safely, its connection, and the transactions of the ingest path.
 
 One connection and one lock for those who write and may wait; stores of their own for those who only read, and for those who
 never wait. WAL lets readers go on meanwhile, `BEGIN IMMEDIATE` makes every writer wait its turn (design decisions 9 to 11).
-SQL lives in this file and in `store_core`.
+SQL lives in `store_sqlite*` and `store_core`.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import weakref
 from contextlib import ExitStack, contextmanager, suppress
-from decimal import Decimal
-from functools import lru_cache
 from threading import RLock, get_ident
 from typing import TYPE_CHECKING, Any
 
-from payi_instrument.engine.ledger import REVISION, STATES, EventRow, LedgerBusyError, LimitRow, PeriodRow
-from payi_instrument.engine.resources import CustomVersion, to_versions
+from payi_instrument.engine.ledger import REVISION, LedgerBusyError
+from payi_instrument.engine.store_sqlite_books import SqliteBooks
 from payi_instrument.engine.store_sqlite_use_cases import SqliteInstances
 from payi_instrument.errors import APIConnectionError, PayiError
 
@@ -26,8 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from types import TracebackType
 
-    from payi_instrument.engine.ledger import Ingest
-    from payi_instrument.engine.pricing import ResourceVersion
+    from payi_instrument.engine.ledger import Ingest, LimitRow
     from payi_instrument.engine.store_core.on_sqlite import SqliteCore
 
 _OLDEST = (3, 37, 0)
@@ -35,44 +31,6 @@ _OLDEST = (3, 37, 0)
 _BUSY_TIMEOUT_S = 30
 _OURS = {"alembic_version", "events", "limits", "resource_versions"}
 """Tables that every revision has; a file without them is another program's."""
-
-_EVENT_COLUMNS = ", ".join(EventRow._fields)
-_INSERT_EVENT = (
-    f"INSERT INTO events ({_EVENT_COLUMNS}) VALUES ({', '.join('?' * len(EventRow._fields))})"  # noqa: S608  # our names
-    " ON CONFLICT (application, event_id) DO NOTHING"
-)
-_FIND_EVENT = f"SELECT {_EVENT_COLUMNS} FROM events WHERE application = ? AND event_id = ?"  # noqa: S608
-_REPLACE_EVENT = (
-    f"UPDATE events SET ({_EVENT_COLUMNS}) = ({', '.join('?' * len(EventRow._fields))}) WHERE request_id = ?"  # noqa: S608
-)
-_FIND_RESPONSES = (
-    f"SELECT {_EVENT_COLUMNS} FROM events"  # noqa: S608
-    " WHERE application = ? AND category = ? AND provider_response_id = ? ORDER BY request_id DESC LIMIT 2"
-)
-_LIMIT_COLUMNS = (
-    "limit_id, limit_type, max, threshold, spent_input, spent_output,"
-    " ok, exceeded, overrun, blocked, blocked_external, failed, since, created"
-)
-_SELECT_BY_ID = f"SELECT {_LIMIT_COLUMNS} FROM limits WHERE application = ? AND limit_id IN"  # noqa: S608
-_MAX_MARKS = 16
-"""Most ids that are bound one by one; a longer list travels as JSON, so that few statements have to be prepared."""
-_SELECT_LIMITS = [f"{_SELECT_BY_ID} ({', '.join('?' * count)}) ORDER BY limit_id" for count in range(_MAX_MARKS + 1)]
-_SELECT_MANY_LIMITS = f"{_SELECT_BY_ID} (SELECT value FROM json_each(?)) ORDER BY limit_id"  # noqa: S608
-_SAVE_LIMIT = (
-    "UPDATE limits SET spent_input = ?, spent_output = ?, ok = ?, exceeded = ?, overrun = ?, blocked = ?,"
-    " blocked_external = ?, failed = ? WHERE application = ? AND limit_id = ?"
-)
-_PERIOD = "application = ? AND limit_id = ? AND until"
-_FIND_PERIOD = f"SELECT until, spent_input, spent_output FROM limit_periods WHERE {_PERIOD} > ? ORDER BY until LIMIT 1"  # noqa: S608
-_SAVE_PERIOD = {
-    state: f"UPDATE limit_periods SET spent_input = ?, spent_output = ?, {state} = {state} + ? WHERE {_PERIOD} = ?"  # noqa: S608
-    for state in STATES
-}
-_VERSIONS = (
-    "SELECT resource_id, start_timestamp, units, max_input_units, max_output_units, max_total_units, deleted"
-    " FROM resource_versions WHERE category = ? AND resource = ? AND deleted IS NULL ORDER BY start_timestamp"
-)
-_HAS_CATEGORY = "SELECT 1 FROM resource_versions WHERE category = ? AND deleted IS NULL LIMIT 1"
 
 
 class SqliteStore:
@@ -104,7 +62,7 @@ class SqliteStore:
         except (sqlite3.Error, OSError) as error:
             is_away = isinstance(error, (sqlite3.OperationalError, OSError))
             raise _no_ledger(self.path, str(error), APIConnectionError if is_away else PayiError) from error
-        self._execute = self._connection.execute
+        self.books = SqliteBooks(self._connection)
         self._file = _file_at(self.path)
 
     def _connect(self) -> sqlite3.Connection:
@@ -188,11 +146,6 @@ class SqliteStore:
             finally:
                 _writing.discard(writer)
 
-    @property
-    def instances(self) -> SqliteInstances:
-        """Return what knows of use cases."""
-        return SqliteInstances(self._execute)
-
     def instances_on(self, execute: Callable[[str, tuple[Any, ...]], Any]) -> SqliteInstances:
         """Return what knows of use cases, on a transaction of the caller's."""
         return SqliteInstances(execute)
@@ -205,77 +158,13 @@ class SqliteStore:
         """
         return _Transaction(self, (self.path or self, get_ident()))
 
-    def lock_limits(self, application: str, limit_ids: Sequence[str]) -> dict[str, LimitRow]:
-        """Read the limits that exist; the transaction has every lock there is."""
-        if len(limit_ids) <= _MAX_MARKS:
-            rows = self._execute(_SELECT_LIMITS[len(limit_ids)], (application, *limit_ids))
-        else:
-            rows = self._execute(_SELECT_MANY_LIMITS, (application, json.dumps(list(limit_ids))))
-        return {row[0]: _limit(row) for row in rows}
-
     def read_limits(self, application: str, limit_ids: Sequence[str]) -> dict[str, LimitRow]:
         """Read the limits that exist as they stand, outside a transaction; raises `APIConnectionError`."""
         try:
             with self.lock:
-                return self.lock_limits(application, limit_ids)
+                return self.books.lock_limits(application, limit_ids)
         except sqlite3.Error as error:
             raise _unusable(self.path, error) from error
-
-    def insert_event(self, row: EventRow) -> bool:
-        """Store an event; False when its event id is known already."""
-        return self._execute(_INSERT_EVENT, row).rowcount == 1
-
-    def save_limits(self, application: str, rows: Sequence[LimitRow]) -> None:
-        """Write back what changed of the limits."""
-        for row in rows:
-            self._execute(
-                _SAVE_LIMIT,
-                (
-                    f"{row.spent_input:f}",
-                    f"{row.spent_output:f}",
-                    row.ok,
-                    row.exceeded,
-                    row.overrun,
-                    row.blocked,
-                    row.blocked_external,
-                    row.failed,
-                    application,
-                    row.limit_id,
-                ),
-            )
-
-    def find_period(self, application: str, limit_id: str, moment: int) -> PeriodRow | None:
-        """Find the closed period of a limit that a moment belongs to."""
-        row = self._execute(_FIND_PERIOD, (application, limit_id, moment)).fetchone()
-        return None if row is None else PeriodRow(row[0], Decimal(row[1]), Decimal(row[2]))
-
-    def save_period(self, application: str, limit_id: str, period: PeriodRow, state: str, more: int = 1) -> None:
-        """Write back what was spent in a closed period, and count `more` events in a state."""
-        spent = (f"{period.spent_input:f}", f"{period.spent_output:f}")
-        self._execute(_SAVE_PERIOD[state], (*spent, more, application, limit_id, period.until))
-
-    def replace_event(self, row: EventRow) -> None:
-        """Store an event in the place of the one with its request id."""
-        self._execute(_REPLACE_EVENT, (*row, row.request_id))
-
-    def find_event(self, application: str, event_id: str) -> EventRow | None:
-        """Find an event by its event id."""
-        row = self._execute(_FIND_EVENT, (application, event_id)).fetchone()
-        return EventRow._make(row) if row is not None else None
-
-    def find_responses(self, application: str, category: str, provider_response_id: str) -> list[EventRow]:
-        """Find the events of a provider's response, the latest first, at most two."""
-        rows = self._execute(_FIND_RESPONSES, (application, category, provider_response_id))
-        return [EventRow._make(row) for row in rows]
-
-    def custom_versions(self, category: str, resource: str) -> list[ResourceVersion]:
-        """Read the versions of a custom resource that are not deleted, oldest first, `end` filled in."""
-        rows = self._execute(_VERSIONS, (category, resource))
-        return to_versions(category, resource, (CustomVersion._make(row) for row in rows))
-
-    def has_custom_category(self, category: str) -> bool:
-        """Say whether a category has a custom resource that is not deleted."""
-        return self._execute(_HAS_CATEGORY, (category,)).fetchone() is not None
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -324,18 +213,14 @@ class _Transaction:
         self._connection = store.connection
         self._writer = writer
 
-    def __enter__(self) -> SqliteStore:
+    def __enter__(self) -> SqliteBooks:
         try:
             _writing.add(self._writer)
             self._connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.Error as error:
-            _writing.discard(self._writer)
-            raise _unusable(self._store.path, error) from error
-        except BaseException:  # Ctrl-C while SQLite waited for its lock is raised once it has the lock
-            self._roll_back()
-            _writing.discard(self._writer)
+        except BaseException as error:  # Ctrl-C while SQLite waited for its lock is raised once it has the lock
+            self.__exit__(type(error), error, error.__traceback__)
             raise
-        return self._store
+        return self._store.books
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -405,13 +290,6 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 
 
-def _limit(row: tuple[Any, ...]) -> LimitRow:
-    return LimitRow(row[0], row[1], _term(row[2]), _term(row[3]), Decimal(row[4]), Decimal(row[5]), *row[6:])
-
-
-_term = lru_cache(1024)(Decimal)  # max and threshold stay the same from event to event
-
-
 def _ready(connection: sqlite3.Connection, path: str) -> bool:
     """Say whether the file is a ledger of this package's revision in WAL mode, without touching it."""
     revision = _revision(connection, path)
@@ -449,9 +327,11 @@ def _no_ledger(path: str | None, problem: str, kind: type[PayiError] = PayiError
 
 def _create(connection: sqlite3.Connection) -> None:
     """Make a ledger in memory at the newest revision; a test holds it against the migrations, which files go through."""
+    from sqlalchemy.dialects import sqlite
+
     from payi_instrument.engine.store_core.creation import creation_statements
 
     connection.execute("BEGIN")
-    for statement in creation_statements("sqlite", REVISION):
+    for statement in creation_statements(sqlite.dialect, REVISION):
         connection.execute(statement)
     connection.execute("COMMIT")

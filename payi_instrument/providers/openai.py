@@ -118,7 +118,7 @@ def prepare(facts: CallFacts, arguments: Arguments) -> Arguments:
             name: value for name, value in options.headers.items() if not name.lower().startswith(PREFIX)
         }
     if facts.asked_for_usage:
-        asked = {**(facts.body.get("stream_options") or {}), "include_usage": True}  # type: ignore[dict-item]
+        asked: dict[str, Any] = {**(facts.body.get("stream_options") or {}), "include_usage": True}
         changes |= {"json_data": {**facts.body, "stream_options": asked}, "extra_json": None}
     if callable(options.post_parser):
         changes["post_parser"] = partial(_parse, facts.answers, options.post_parser)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+LogLevel = Literal["debug", "info", "warning", "error", "critical"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, so that the class shows its defaults to the command line
 class ServerSettings:
     """Hold where the ledger is (its URL says how strict the meter is), and what a client may send.
 
@@ -17,5 +20,5 @@ class ServerSettings:
     port: int = 8000
     workers: int = 1
     max_body: int = 32 * 1024 * 1024
-    log_level: str = "info"
+    log_level: LogLevel = "info"
     graceful_timeout: int = 30

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from typing_extensions import TypeIs
 
 from payi_instrument.wire import categories as cat
 from payi_instrument.wire import ingest as ing
@@ -427,9 +428,10 @@ RELEASE_HOLD = Operation(
     extension=True,
 )
 
-OPERATIONS: tuple[Operation[Any], ...] = tuple(  # pyright: ignore[reportUnknownVariableType]
-    value
-    for value in list(globals().values())
-    if isinstance(value, Operation)  # pyright: ignore[reportUnknownArgumentType]
-)
+
+def _is_operation(value: object) -> TypeIs[Operation[Any]]:
+    return isinstance(value, Operation)
+
+
+OPERATIONS = tuple(filter(_is_operation, list(globals().values())))
 """The whole table, in the order of wire-api."""

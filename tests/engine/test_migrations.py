@@ -107,7 +107,7 @@ def test_on_postgresql_the_migrations_make_the_metadata_and_text_compares_by_cod
     with psycopg.connect(migrated) as old, psycopg.connect(made) as new:
         new.execute("CREATE SCHEMA payi")
         new.execute("SET search_path = payi")
-        for statement in creation_statements("postgresql", REVISION):
+        for statement in creation_statements(postgresql.dialect, REVISION):
             new.execute(statement.encode())
         columns = new.execute(COLUMNS).fetchall()
 

@@ -82,6 +82,13 @@ def checked_path(path: Mapping[str, str]) -> Mapping[str, str]:
     return path
 
 
+def check_same(existing: Mapping[str, Any], wanted: Mapping[str, object], named: str, code: str) -> None:
+    """Let a create repeat what exists; raises `ContractError` naming the members that it wants otherwise."""
+    different = [name for name, value in wanted.items() if existing[name] != value]
+    if different:
+        raise ContractError(code, f"{named} exists with another {', '.join(different)}; update or delete it")
+
+
 _OWN_CODES = {
     table.CREATE_LIMIT.name: "create_limit_validation_failed",
     table.CREATE_LIMIT_CONFIG.name: "create_limit_validation_failed",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from payi_instrument.engine import use_cases as rules
 from payi_instrument.engine.ledger import to_micros
-from payi_instrument.engine.operations.call import Call, answers
+from payi_instrument.engine.operations.call import Call, answers, check_same
 from payi_instrument.engine.operations.use_cases import known_definition, known_instance
 from payi_instrument.engine.pages import Listing
 from payi_instrument.ids import new_id
@@ -33,10 +33,7 @@ def create_kpi(call: Call) -> Reply:
     use_case_name = known_definition(call)["name"]
     existing = call.ledger.kpis.find(call.application, use_case_name, body.name)
     if existing is not None:
-        different = [name for name, value in wanted.items() if existing[name] != value]
-        if different:
-            message = f"name: {body.name!r} exists with another {', '.join(different)}; update or delete it"
-            raise ContractError("kpi_already_exists", message)
+        check_same(existing, wanted, f"name: {body.name!r}", "kpi_already_exists")
         return Reply(200, _kpi(existing))
     now = datetime.now(UTC)
     owner = {"application": call.application, "use_case_name": use_case_name}

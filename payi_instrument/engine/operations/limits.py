@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from payi_instrument.engine import limits as rules
 from payi_instrument.engine.ledger import AHEAD, STATES, to_micros
-from payi_instrument.engine.operations.call import Call, answers
+from payi_instrument.engine.operations.call import Call, answers, check_same
 from payi_instrument.engine.pages import Listing
 from payi_instrument.engine.pricing import EXACT
 from payi_instrument.ids import new_id
@@ -33,16 +33,15 @@ def create_limit(call: Call) -> Reply:
     if body.limit_id is not None:
         rules.check_id(body.limit_id)
     same_id = call.ledger.limits.find(call.application, body.limit_id) if body.limit_id is not None else None
-    existing = same_id or call.ledger.limits.find_by_name(call.application, body.limit_name)
-    if existing is not None:
-        different = [name for name, value in wanted.items() if existing[name] != value]
-        if same_id is not None and different:
-            message = f"limit_id: {body.limit_id!r} exists with another {', '.join(different)}; update or delete it"
-            raise ContractError("create_limit_validation_failed", message)
-        if same_id is None and (different or body.limit_id is not None):
-            message = f"limit_name: {body.limit_name!r} is taken by limit {existing['limit_id']!r}"
+    if same_id is not None:
+        check_same(same_id, wanted, f"limit_id: {body.limit_id!r}", "create_limit_validation_failed")
+        return Reply(200, _limit_response(same_id))
+    same_name = call.ledger.limits.find_by_name(call.application, body.limit_name)
+    if same_name is not None:
+        if body.limit_id is not None or any(same_name[name] != value for name, value in wanted.items()):
+            message = f"limit_name: {body.limit_name!r} is taken by limit {same_name['limit_id']!r}"
             raise ContractError("limit_name_already_exist", message)
-        return Reply(200, _limit_response(existing))
+        return Reply(200, _limit_response(same_name))
     new = new_limit(call.application, body.limit_id if body.limit_id is not None else new_id(), wanted)
     call.ledger.limits.add(new)
     return Reply(201, _limit_response(new))

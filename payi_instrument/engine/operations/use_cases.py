@@ -10,7 +10,7 @@ from payi_instrument.engine import use_cases as rules
 from payi_instrument.engine.instances import Instances
 from payi_instrument.engine.ledger import to_micros
 from payi_instrument.engine.limits import Terms, merge_properties
-from payi_instrument.engine.operations.call import Call, answers
+from payi_instrument.engine.operations.call import Call, answers, check_same
 from payi_instrument.engine.pages import Listing
 from payi_instrument.ids import new_id, ordered_id
 from payi_instrument.wire import limits, use_cases
@@ -35,10 +35,7 @@ def create_definition(call: Call) -> Reply:
     }
     existing = call.ledger.use_cases.find_definition(call.application, body.name)
     if existing is not None:
-        different = [name for name, value in wanted.items() if existing[name] != value]
-        if different:
-            message = f"name: {body.name!r} exists with another {', '.join(different)}; update or delete it"
-            raise ContractError("use_case_already_exists", message)
+        check_same(existing, wanted, f"name: {body.name!r}", "use_case_already_exists")
         return Reply(200, _definition(existing))
     new = {**wanted, "application": call.application, "version": 1, "created": datetime.now(UTC)}
     call.ledger.use_cases.add_definition(new)

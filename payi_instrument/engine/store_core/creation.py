@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from payi_instrument.engine import schema
@@ -15,9 +14,9 @@ if TYPE_CHECKING:
 
 
 @cache
-def creation_statements(dialect_name: str, revision: str) -> tuple[str, ...]:
+def creation_statements(kind: type[Dialect], revision: str) -> tuple[str, ...]:
     """Return the statements that make a new ledger of this revision."""
-    dialect: Dialect = sqlite.dialect() if dialect_name == "sqlite" else postgresql.dialect()  # type: ignore[no-untyped-call]
+    dialect = kind()
     statements = [str(CreateTable(table).compile(dialect=dialect)) for table in schema.metadata.sorted_tables]
     for table in schema.metadata.sorted_tables:
         statements += [str(CreateIndex(index).compile(dialect=dialect)) for index in table.indexes]

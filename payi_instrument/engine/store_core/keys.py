@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import insert, select, update
 
 from payi_instrument.engine import schema
-from payi_instrument.engine.keys import MAX_LIVE, SCOPES, Key
-from payi_instrument.engine.ledger import is_name
+from payi_instrument.engine.keys import MAX_LIVE, SCOPES, Key, application_problem
 from payi_instrument.errors import PayiError
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _KEYS = schema.api_keys.c
-_MAX_NAME = 256
 _SHOWN = (_KEYS.key_id, _KEYS.application, _KEYS.scope, _KEYS.created, _KEYS.revoked)
 
 
@@ -36,10 +34,8 @@ class KeyRows:
         """
         if scope not in SCOPES:
             raise PayiError(f"scope: {scope!r} is not one of {', '.join(SCOPES)}")
-        if not is_name(application, _MAX_NAME):
-            raise PayiError(
-                f"application: {application!r} is not 1 to {_MAX_NAME} characters without control characters or outer blanks"
-            )
+        if problem := application_problem(application):
+            raise PayiError(f"application: {problem}")
         live = self._live(application, scope)
         if len(live) >= MAX_LIVE:
             raise PayiError(

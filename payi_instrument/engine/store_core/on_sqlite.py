@@ -100,20 +100,19 @@ class _Side:
                 if self._store.in_transaction:  # a signal's handler, say: what it interrupted must not be rolled back
                     msg = "the ledger is in the middle of another operation of this thread; call it from another thread"
                     raise APIConnectionError(msg)
-                with self._rolled_back_on_error(), self._current_engine().begin() as connection:
+                with self._nothing_left_open(), self._current_engine().begin() as connection:
                     yield Ledger(connection, self._store.instances_on(connection.exec_driver_sql), writes=writes)
         except DBAPIError as error:
             raise APIConnectionError(f"the ledger can't be used: {error.orig}") from error.orig
 
     @contextmanager
-    def _rolled_back_on_error(self) -> Generator[None]:
+    def _nothing_left_open(self) -> Generator[None]:
         """Leave no transaction open: Ctrl-C during BEGIN is raised when the database has begun and SQLAlchemy has not."""
         try:
             yield
-        except BaseException:
+        finally:
             with suppress(Exception):  # what went wrong before is the news
-                self._store.connection.rollback()
-            raise
+                self._store.connection.rollback()  # does nothing after a commit
 
     def _current_engine(self) -> Engine:
         connection = self._store.connection
