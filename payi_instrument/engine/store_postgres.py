@@ -18,9 +18,9 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import ConnectionPool
 
-from payi_instrument.engine.ledger import REVISION, LimitRow, RacedError
+from payi_instrument.engine.ledger import REVISION, LimitRow
 from payi_instrument.engine.store_postgres_books import PostgresBooks, read_limits
-from payi_instrument.engine.store_postgres_errors import translated
+from payi_instrument.engine.store_postgres_errors import RACED, translated
 from payi_instrument.errors import APIConnectionError, PayiError
 
 if TYPE_CHECKING:
@@ -204,25 +204,25 @@ class _Transaction:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        failure = error
         if error is None:
             try:
                 self._books.write()
                 self._connection.execute("COMMIT")
                 self._store.looks_first = False
-            except BaseException as own:  # noqa: BLE001  # it is raised below
-                failure = own
-        self._end(failure)
-        if failure is not error and failure is not None:
-            raise failure
+            except BaseException as own:
+                self._end(own)
+                raise
+        self._end(error)
 
     def _end(self, failure: BaseException | None) -> None:
-        """Give the connection back; raise what the driver says as the ledger's own."""
+        """Give the connection back; raise what the driver says as the ledger's own.
+
+        What is raised is in no variable: it would keep this frame, which kept it, and both an engine that nobody uses.
+        """
         self._store.give_back(self._connection)
-        if isinstance(failure, (psycopg.Error, UnicodeEncodeError, RacedError)):
-            own = translated(failure)
-            self._store.looks_first |= isinstance(own, RacedError)
-            raise own from failure
+        self._store.looks_first |= isinstance(failure, RACED)
+        if isinstance(failure, (psycopg.Error, UnicodeEncodeError)):
+            raise translated(failure) from failure
 
 
 def _conninfo(url: str) -> str:

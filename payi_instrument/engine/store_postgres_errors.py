@@ -8,16 +8,14 @@ from psycopg import errors
 from payi_instrument.engine.ledger import RacedError, UnstorableError
 from payi_instrument.errors import APIConnectionError
 
-_RACED = (errors.UniqueViolation, errors.DeadlockDetected, errors.SerializationFailure)
+RACED = (RacedError, errors.UniqueViolation, errors.DeadlockDetected, errors.SerializationFailure)
 _UNSTORABLE = (psycopg.DataError, errors.ProgramLimitExceeded, UnicodeEncodeError)
 """Among them a text that is too long for an index."""
 
 
 def translated(error: BaseException | None) -> Exception:
     """Return an error of the driver as the ledger's own; the transaction that met it has stored nothing."""
-    if isinstance(error, (RacedError, UnstorableError)):
-        return error
-    if isinstance(error, _RACED):
+    if isinstance(error, RACED):
         return RacedError(str(error))
     if isinstance(error, _UNSTORABLE):
         return UnstorableError(str(error))

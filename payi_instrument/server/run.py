@@ -53,7 +53,8 @@ def serve(settings: ServerSettings) -> None:
     os.environ[_FOLDER] = folder  # noqa: TID251
     try:
         config = config_of(settings, partial(_worker_app, settings, folder))
-        Multiprocess(config, sockets=[config.bind_socket()]).run()
+        with config.bind_socket() as listening:
+            Multiprocess(config, sockets=[listening]).run()
     finally:
         del os.environ[_FOLDER]  # noqa: TID251
         shutil.rmtree(folder, ignore_errors=True)

@@ -637,7 +637,7 @@ def test_e29_two_processes_see_the_same_data(place: Place) -> None:
         where = place.address()
         settings = {"PAYI_BASE_URL": where["base_url"], "PAYI_API_KEY": where.get("api_key", "")}
         return subprocess.Popen(
-            [sys.executable, "-c", USER, name, others],
+            [sys.executable, "-W", "error", "-c", USER, name, others],
             env={**os.environ, **settings},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -19,6 +19,7 @@ from threading import Barrier, Event, Thread
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import fresh_process
 import postgres
 import psycopg
 import pytest
@@ -409,6 +410,57 @@ def test_a_forked_child_has_connections_of_its_own(url: str) -> None:
     )
 
     assert (done.stdout.strip(), done.stderr) == ("[0, 0, 0] 141", "")
+
+
+LAST_USED = """
+import gc, sys, time
+import psycopg
+from payi_instrument import Payi
+url, stored = sys.argv[1], eval(sys.argv[2])
+gc.disable()
+with Payi(base_url=url + "&application_name=last_used") as client:
+    client.limits.list()
+    print(client.ingest.units(**stored[0]).xproxy_result.duplicate_request)
+    print(client.ingest.bulk(events=stored).ingest_count)
+with psycopg.connect(url, autocommit=True) as other:
+    for _ in range(100):  # PostgreSQL's own processes end a little later
+        left = other.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'last_used'").fetchone()
+        if left == (0,):
+            break
+        time.sleep(0.05)
+print(left)
+gc.enable()
+"""
+
+
+def test_a_client_that_another_process_was_faster_than_leaves_no_connection_when_it_closes(url: str) -> None:
+    """What was raised on the way keeps none open until the garbage collector comes."""
+    stored = [EVENT | {"event_id": f"e{number}"} for number in range(300)]
+    with Payi(base_url=url) as client:
+        prepare(client)
+        client.ingest.bulk(events=stored)
+
+    assert fresh_process.run(LAST_USED, url, stored) == "True\n300\n(0,)"
+
+
+LEFT_OPEN = """
+import os, sys
+from payi_instrument import Payi
+client = Payi(base_url=sys.argv[1])
+def use():
+    client.ingest.units(category="demo", units={})
+    return len(client.limits.list().items)
+use()
+child = os.fork()
+if child == 0:
+    use()
+else:
+    print(os.waitpid(child, 0)[1], use())
+"""
+
+
+def test_a_process_and_its_child_may_end_with_a_client_open(url: str) -> None:
+    assert fresh_process.run(LEFT_OPEN, url) == "0 0"
 
 
 # races of single operations

@@ -40,7 +40,7 @@ class ServerProcess:
         program.write_text(PROGRAM)  # a file, for workers are started from it again
         with self._said.open("wb") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, program, ledger, repr(settings)],
+                [sys.executable, "-W", "error", program, ledger, repr(settings)],
                 stderr=stderr,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             )

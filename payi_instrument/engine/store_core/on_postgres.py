@@ -7,6 +7,7 @@ its row is locked; where both make the same row, the later one does its work aga
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import psycopg
@@ -34,7 +35,7 @@ class PostgresCore:
         """Take where the database is; connections are opened when they are needed."""
         self._engine = create_engine(
             "postgresql+psycopg://",
-            creator=lambda: psycopg.connect(conninfo),
+            creator=partial(_connect, conninfo),
             pool_size=_MAX_CONNECTIONS,
             max_overflow=0,
             pool_pre_ping=True,
@@ -66,6 +67,13 @@ class PostgresCore:
     def close(self) -> None:
         """Close the connections."""
         self._engine.dispose()
+
+
+def _connect(conninfo: str) -> psycopg.Connection[tuple[object, ...]]:
+    """Connect for a pool: the connection may end with the process, or with a forked child, which leaves it to its parent."""
+    connection = psycopg.connect(conninfo)
+    connection._pool = None  # noqa: SLF001  # psycopg's own pools mark theirs so; it warns of others that were not closed
+    return connection
 
 
 @contextmanager
