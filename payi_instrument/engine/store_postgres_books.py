@@ -39,7 +39,7 @@ _EVENTS_BY_ID = (
     " JOIN unnest(%s::text[], %s::text[]) AS asked (application, event_id) USING (application, event_id)"
 ).encode()
 _LOCK_RESPONSES = (
-    b"SELECT 1 FROM events JOIN unnest(%s::text[], %s::text[], %s::text[])"
+    b"SELECT request_id FROM events JOIN unnest(%s::text[], %s::text[], %s::text[])"
     b" AS asked (application, category, provider_response_id) USING (application, category, provider_response_id)"
     b" ORDER BY request_id FOR NO KEY UPDATE OF events"
 )
@@ -116,13 +116,18 @@ class PostgresBooks:
                 asked[key] = asked.get(key, False) or item.replaces
         if not asked:
             return
-        if replaced := [key for key, replaces in asked.items() if replaces]:
-            self._connection.execute(_LOCK_RESPONSES, tuple(map(list, zip(*replaced, strict=True))))
-        self._responses = {key: [] for key in asked}
-        for row in map(
-            _event, self._connection.execute(_EVENTS_BY_RESPONSE, tuple(map(list, zip(*asked, strict=True))))
-        ):
-            self._responses[row.application, row.category, str(row.provider_response_id)].insert(0, row)
+        replaced = [key for key, replaces in asked.items() if replaces]
+        locked: set[str] = set()
+        while True:
+            if replaced:
+                columns = tuple(map(list, zip(*replaced, strict=True)))
+                locked.update(row[0] for row in self._connection.execute(_LOCK_RESPONSES, columns))
+            self._responses = {key: [] for key in asked}
+            columns = tuple(map(list, zip(*asked, strict=True)))
+            for row in map(_event, self._connection.execute(_EVENTS_BY_RESPONSE, columns)):
+                self._responses[row.application, row.category, str(row.provider_response_id)].insert(0, row)
+            if all(row.request_id in locked for key in replaced for row in self._responses[key]):
+                return  # else one was stored between the two statements
 
     def lock_limits(self, application: str, limit_ids: Sequence[str]) -> dict[str, LimitRow]:
         """Read the limits that exist, in id order, each locked before the next."""

@@ -15,12 +15,14 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from decimal import Decimal, localcontext
+from functools import partial
 from threading import Barrier, Event, Thread
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import fresh_process
 import postgres
+import postgres_relay
 import psycopg
 import pytest
 from psycopg import sql
@@ -550,6 +552,23 @@ def test_an_operation_and_an_ingest_that_make_the_same_use_case_agree(url: str) 
                 defined, use_case_id = threads.submit(define), threads.submit(ingest)
             instance = one.use_cases.retrieve(str(use_case_id.result()), use_case_name=name)
             assert (instance.limit_id is not None) == defined.result()
+
+
+def test_a_response_that_others_store_while_it_is_looked_for_leaves_the_cost_of_the_last(url: str) -> None:
+    def upsert(client: Payi, units: int) -> None:
+        event = {**EVENT, "units": {"text": {"input": units}}, "limit_ids": ["a"], "provider_response_id": "r"}
+        client.ingest.bulk_upsert(events=[event])
+
+    with Payi(base_url=url) as client:
+        prepare(client)
+        first, second = (partial(upsert, client, units) for units in (10, 20))
+        with postgres_relay.stopped_at(url, b"CROSS JOIN LATERAL", first, second) as held, Payi(base_url=held) as slow:
+            upsert(slow, 30)
+        stored = client.requests.response_id.result.retrieve("r", category="demo").xproxy_result
+        totals = read(client).totals
+    assert stored.cost is not None
+    assert stored.cost.total.base == 0.3
+    assert (totals.cost.total.base, totals.requests.total) == (0.3, 1)
 
 
 def test_reads_wait_for_no_writer(url: str) -> None:
