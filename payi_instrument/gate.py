@@ -78,10 +78,10 @@ class BlockGate:
 
     def _to_ask(self, limit_ids: Iterable[str]) -> list[str]:
         """Return the limits that have to be asked for before this call may go; a limit's type never changes."""
-        if self._meter.embedded:
-            return [limit_id for limit_id in limit_ids if not self._known.only_tracks(limit_id)]
         if time.monotonic() < self._asks_from:
             return []
+        if self._meter.embedded:
+            return [limit_id for limit_id in limit_ids if not self._known.only_tracks(limit_id)]
         aged = [limit_id for limit_id in limit_ids if self._known.age(limit_id) > self._ttl]
         fresh = [limit_id for limit_id in aged if self._known.standing(limit_id) is None]
         if known := [limit_id for limit_id in aged if limit_id not in fresh and not self._known.only_tracks(limit_id)]:

@@ -59,6 +59,7 @@ class PostgresStore:
         """
         self.lock = RLock()
         self.looks_first = False
+        self._was_lost = False
         self._core: PostgresCore | None = None
         try:
             self.conninfo = _conninfo(url)
@@ -129,9 +130,15 @@ class PostgresStore:
         return self._first(lambda connection: connection.execute(_BEGIN))[0]
 
     def _first(self, statement: Callable[[Connection], T]) -> tuple[Connection, T]:
-        """Return a connection with what its first statement answers; one that broke while it was idle is replaced."""
+        """Return a connection with what its first statement answers; one that broke while it was idle is replaced.
+
+        A database that refuses connections is an error at once: the pool would wait for it.
+        """
         self._pool.open()
         for _ in range(_MAX_CONNECTIONS + 1):
+            if self._was_lost:
+                psycopg.connect(self.conninfo).close()
+                self._was_lost = False
             connection = self._pool.getconn()
             try:
                 return connection, statement(connection)
@@ -149,6 +156,7 @@ class PostgresStore:
         """Return a connection to the others, without a transaction."""
         with suppress(psycopg.Error):  # what went wrong before is the news
             connection.rollback()
+        self._was_lost |= connection.closed
         self._pool.putconn(connection)
 
     def lock_to_write(self) -> RLock:
