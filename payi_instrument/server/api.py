@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _KEY = names.PayiHeaderNames.api_key.lower()
 _SUCCESS_UNTIL = 400
+_FAULT_FROM = 500
 _QUIET = {table.INGEST.name, table.INGEST_BULK.name}
 """Operations whose successes are counted, not logged: they are nearly all there is."""
 
@@ -71,7 +72,8 @@ class Api:
         seconds = time.perf_counter() - begun
         self._metrics.answered(seen.operation, status, seconds)
         if status >= _SUCCESS_UNTIL or seen.operation not in _QUIET:
-            _log.info(
+            _log.log(
+                logging.INFO if status < _FAULT_FROM else logging.ERROR,
                 "request",
                 extra={
                     "operation": seen.operation,
@@ -79,6 +81,7 @@ class Api:
                     "status": status,
                     "application": seen.application,
                     "ms": round(seconds * 1000, 2),
+                    **({"reason": seen.reason} if seen.reason else {}),
                 },
             )
         await send_json(send, status, text, extra)
@@ -88,7 +91,7 @@ class Api:
         if isinstance(error, ContractError):
             self._metrics.rejected(error.code)
         elif isinstance(error, APIConnectionError):
-            _log.error("the ledger can't be reached", extra={"operation": seen.operation, "reason": str(error)})
+            seen.reason = str(error)
         elif not isinstance(error, UnreadableError):
             _log.error("unexpected error", extra={"operation": seen.operation}, exc_info=error)
 
@@ -126,3 +129,5 @@ class _Seen:
 
     operation = "none"
     application: str | None = None
+    reason: str | None = None
+    """Why the ledger can't be reached."""
