@@ -91,7 +91,7 @@ def test_the_options_of_serve_are_all_there_with_their_defaults() -> None:
     for name, default in defaults.items():
         shown = re.search(rf"{name} [^-].*?(?= --[a-z]|$)", help_text)
         assert shown is not None
-        assert re.findall(r"\[default: ([^];]+)", shown[0]) == default, name
+        assert re.findall(r"\[default: \(?([^];)]+)", shown[0]) == default, name
 
 
 def test_the_scopes_may_call_what_the_page_says() -> None:

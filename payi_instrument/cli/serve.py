@@ -16,10 +16,12 @@ Port = Annotated[int, typer.Option(min=1, max=65_535, help="The port to listen o
 Workers = Annotated[int, typer.Option(min=1, max=64, help="Processes that serve; about one a core.")]
 StrictLimits = Annotated[bool, typer.Option("--strict-limits", help="Refuse events that name an unknown limit.")]
 Unpriced = Annotated[
-    Literal["reject", "record"], typer.Option(help="What becomes of an event whose resource has no price.")
+    Literal["reject", "record"] | None,
+    typer.Option(help="What becomes of an event whose resource has no price.", show_default="reject"),
 ]
 BlockLimits = Annotated[
-    Literal["evaluate", "reject"], typer.Option(help="Whether an event may name a limit of type block.")
+    Literal["evaluate", "reject"] | None,
+    typer.Option(help="Whether an event may name a limit of type block.", show_default="evaluate"),
 ]
 MaxBody = Annotated[int, typer.Option(min=1024, help="Largest body of a request, in bytes.")]
 Logged = Annotated[LogLevel, typer.Option(help="What is logged.")]
@@ -31,8 +33,8 @@ def serve(  # noqa: PLR0917  # one argument an option
     port: Port = ServerSettings.port,
     workers: Workers = ServerSettings.workers,
     strict_limits: StrictLimits = False,  # noqa: FBT002  # Typer's way to a flag
-    unpriced_events: Unpriced = "reject",
-    block_limits_on_ingest: BlockLimits = "evaluate",
+    unpriced_events: Unpriced = None,
+    block_limits_on_ingest: BlockLimits = None,
     max_body: MaxBody = ServerSettings.max_body,
     log_level: Logged = ServerSettings.log_level,
 ) -> None:
@@ -41,9 +43,9 @@ def serve(  # noqa: PLR0917  # one argument an option
     from payi_instrument.server.run import serve as run
 
     given = {
-        "strict_limits": "true" if strict_limits else "",
-        "unpriced_events": unpriced_events if unpriced_events != "reject" else "",
-        "block_limits_on_ingest": block_limits_on_ingest if block_limits_on_ingest != "evaluate" else "",
+        "strict_limits": "true" if strict_limits else None,
+        "unpriced_events": unpriced_events,
+        "block_limits_on_ingest": block_limits_on_ingest,
     }
     url = _with_options(database_url, {name: value for name, value in given.items() if value})
     try:
