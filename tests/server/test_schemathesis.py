@@ -119,7 +119,8 @@ def test_the_server_is_as_described(
         [
             *(sys.executable, "-m", "schemathesis.cli", "--config-file", "settings.toml"),
             *("run", f"{server.url}/openapi.json", "--phases", "examples,coverage,fuzzing"),
-            *("--max-examples", str(EXAMPLES[database]), "--generation-deterministic", "--no-shrink", "--continue-on-failure"),
+            *("--max-examples", str(EXAMPLES[database]), "--generation-deterministic"),
+            *("--no-shrink", "--continue-on-failure"),
             *(f"--include-tag={tag}" for tag in PARTS[part]),
             *("--output-truncate", "true", "--no-color"),
         ],
