@@ -1,8 +1,8 @@
 """The server on PostgreSQL: bulk and single events into three hot limits, durable, through HTTP, totals verified after.
 
 Client, server and database share the machine's cores. Beside the figures stands what the machine can do in the same run: for
-bulk, reading the JSON and copying the very rows into the table, alone; for single events, the endpoint that does nothing,
-and the same server with one event a commit.
+bulk, reading the JSON and copying stored rows into a table once more, alone; for single events, the endpoint that does
+nothing, and the same server with one event a commit.
 """
 
 from __future__ import annotations

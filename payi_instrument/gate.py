@@ -78,10 +78,10 @@ class BlockGate:
 
     def _to_ask(self, limit_ids: Iterable[str]) -> list[str]:
         """Return the limits that have to be asked for before this call may go; a limit's type never changes."""
-        if time.monotonic() < self._asks_from:
-            return []
         if self._meter.embedded:
             return [limit_id for limit_id in limit_ids if not self._known.only_tracks(limit_id)]
+        if time.monotonic() < self._asks_from:
+            return []
         aged = [limit_id for limit_id in limit_ids if self._known.age(limit_id) > self._ttl]
         fresh = [limit_id for limit_id in aged if self._known.standing(limit_id) is None]
         if known := [limit_id for limit_id in aged if limit_id not in fresh and not self._known.only_tracks(limit_id)]:
@@ -114,7 +114,10 @@ class BlockGate:
 
     def _not_reached(self, error: Exception) -> None:
         self._is_down = True
-        self._asks_from = time.monotonic() + _DOWN_FOR_S
+        now = time.monotonic()
+        was_said, self._asks_from = now < self._asks_from, now + _DOWN_FOR_S
+        if was_said:
+            return
         what = "known block limits stop calls" if self._blocks_when_down else "limits count as allow"
         logger.warning("payi: limits can't be read (%s); %s until they can", type(error).__name__, what)
 

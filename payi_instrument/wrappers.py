@@ -240,5 +240,5 @@ def _begin_process(installation: Installation) -> None:
 
 def _start(wrapped: Callable[..., Any], thread: threading.Thread, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Hand the starter's scope over to the thread."""
-    vars(thread)["run"] = carry(thread.run)  # for this thread alone
+    thread.run = carry(thread.run)  # type: ignore[method-assign]  # for this thread alone
     return wrapped(*args, **kwargs)

@@ -53,7 +53,7 @@ class _Method(Generic[P, T]):
 
         call.__name__ = build.__name__.lstrip("_")
         call.__doc__ = build.__doc__
-        vars(call)["__wrapped__"] = build  # so that inspect.signature shows the arguments
+        call.__wrapped__ = build  # type: ignore[attr-defined]  # so that inspect.signature shows the arguments
         return call
 
 

@@ -46,8 +46,11 @@ class InlineDelivery:
         asked = time.monotonic()
         try:
             [result] = self._meter.ingest([event])
-        except BaseException as error:  # noqa: BLE001  # whatever happened, the caller's answer comes first
+        except Exception as error:  # noqa: BLE001  # whatever happened, the caller's answer comes first
             return self._undelivered(event, error)
+        except BaseException:  # the caller goes, the event stays; the meter counts it once if it came through
+            self._backlog.put(event)
+            raise
         return self._delivered(event, result, asked)
 
     async def adeliver(self, event: UsageEvent) -> XproxyResult:
@@ -55,8 +58,11 @@ class InlineDelivery:
         asked = time.monotonic()
         try:
             [result] = await self._meter.aingest([event])
-        except BaseException as error:  # noqa: BLE001  # whatever happened, the caller's answer comes first
+        except Exception as error:  # noqa: BLE001  # whatever happened, the caller's answer comes first
             return self._undelivered(event, error)
+        except BaseException:  # the caller goes, the event stays; the meter counts it once if it came through
+            self._backlog.put(event)
+            raise
         return self._delivered(event, result, asked)
 
     def defer(self, event: UsageEvent | Callable[[], UsageEvent | None]) -> None:
@@ -83,15 +89,8 @@ class InlineDelivery:
                 logger.warning("payi: %s", warning)
         return result
 
-    def _undelivered(self, event: UsageEvent, error: BaseException) -> XproxyResult:
-        """Return the result of an event that is not with the meter: queued when a retry may help.
-
-        An interrupt or a cancellation is raised again: the caller goes, the event stays; the meter counts it once if it
-        came through.
-        """
-        if not isinstance(error, Exception):
-            self._backlog.put(event)
-            raise error
+    def _undelivered(self, event: UsageEvent, error: Exception) -> XproxyResult:
+        """Return the result of an event that is not with the meter: queued when a retry may help."""
         queued = _is_outage(error) or not isinstance(error, APIStatusError)  # our own failure gets a second try
         limits = self._known.stale(event.attribution.limit_ids)  # as known now: what is queued may be delivered at once
         if queued:

@@ -63,8 +63,6 @@ class Draft:
     replaced: EventRow | None = None
     version: ResourceVersion | None = None
     moment: int = 0
-    user_id: str | None = None
-    tags: Sequence[str] = ()
     cost: Cost = field(init=False)
 
 
@@ -94,7 +92,7 @@ class Appraiser:
         self._rejects_block = options.block_limits_on_ingest == "reject"
 
     def price(self, draft: Draft, now: datetime, books: Books) -> None:
-        """Find out all that needs no limit, so that none is locked meanwhile: what the event costs, whose it is.
+        """Find out what an event costs, which needs no limit, so that none is locked meanwhile.
 
         Raises `ContractError` for an event that is refused.
         """
@@ -105,9 +103,6 @@ class Appraiser:
         draft.cost = cost = price(version, with_context(version, event.units) if version is not None else event.units)
         if cost.warnings:
             warnings += cost.warnings
-        draft.user_id = self._user_id(event, warnings)
-        if event.request_tags:
-            draft.tags = self._tags(event, warnings)
 
     def appraise(self, draft: Draft, stored: int, rows: Mapping[str, LimitRow]) -> Booked:
         """Return what is to be stored (at `stored`, µs) of an event that has its price, given the limits that exist.
@@ -120,9 +115,11 @@ class Appraiser:
         named = [rows[limit_id] for limit_id in draft.limit_ids if limit_id in rows]
         if len(named) != len(draft.limit_ids) or draft.replaced is not None or self._rejects_block:
             named = self._named_limits(draft, rows)
+        user_id = self._user_id(event, draft.warnings)
+        tags = self._tags(event, draft.warnings) if event.request_tags else []
         stood, standings = _standings(draft, named)
         unpriced = version is None and bool(event.units)
-        notes = _notes(draft, unpriced=unpriced) if draft.warnings or draft.tags or unpriced else {}
+        notes = _notes(draft, tags, unpriced=unpriced) if draft.warnings or tags or unpriced else {}
         who = event.attribution
         row = EventRow(  # in the columns' order: with keywords it costs as much as a statement
             ordered_id(),
@@ -138,7 +135,7 @@ class Appraiser:
             amount_text(cost.input),
             amount_text(cost.output),
             standings,
-            draft.user_id,
+            user_id,
             who.account_name,
             instance.name if instance is not None else None,
             instance.id if instance is not None else None,
@@ -287,13 +284,13 @@ def _refused_by(event: UsageEvent) -> frozenset[str]:
     return frozenset(named.split(",")) if named else _NOBODY
 
 
-def _notes(draft: Draft, *, unpriced: bool) -> dict[str, object]:
+def _notes(draft: Draft, tags: list[str], *, unpriced: bool) -> dict[str, object]:
     """Gather what a result says beside costs and limits; empty for nearly every event."""
     notes: dict[str, object] = {}
     if draft.warnings:
         notes["warnings"] = draft.warnings
-    if draft.tags:
-        notes["request_tags"] = draft.tags
+    if tags:
+        notes["request_tags"] = tags
     if draft.cost.unknown_units:
         notes["unknown_units"] = draft.cost.unknown_units
     if unpriced:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from payi_instrument.engine.ledger import REVISION, LimitRow
 from payi_instrument.engine.store_postgres_books import PostgresBooks, read_limits
@@ -139,7 +139,7 @@ class PostgresStore:
             if self._was_lost:
                 psycopg.connect(self.conninfo).close()
                 self._was_lost = False
-            connection = self._pool.getconn()
+            connection = self._connection()
             try:
                 return connection, statement(connection)
             except psycopg.OperationalError:
@@ -151,6 +151,13 @@ class PostgresStore:
                 raise
         msg = "every connection to the database is broken"
         raise psycopg.OperationalError(msg)
+
+    def _connection(self) -> Connection:
+        try:
+            return self._pool.getconn()
+        except PoolTimeout:
+            self._was_lost = True
+            raise
 
     def give_back(self, connection: Connection) -> None:
         """Return a connection to the others, without a transaction."""

@@ -126,8 +126,8 @@ class PostgresBooks:
             columns = tuple(map(list, zip(*asked, strict=True)))
             for row in map(_event, self._connection.execute(_EVENTS_BY_RESPONSE, columns)):
                 self._responses[row.application, row.category, str(row.provider_response_id)].insert(0, row)
-            if all(row.request_id in locked for key in replaced for row in self._responses[key]):
-                return  # else one was stored between the two statements
+            if all(len(rows) > 1 or rows[0].request_id in locked for key in replaced if (rows := self._responses[key])):
+                return  # else one was stored between the two statements; of several none is replaced
 
     def lock_limits(self, application: str, limit_ids: Sequence[str]) -> dict[str, LimitRow]:
         """Read the limits that exist, in id order, each locked before the next."""

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _KEY = names.PayiHeaderNames.api_key.lower()
 _SUCCESS_UNTIL = 400
-_FAULT_FROM = 500
 _QUIET = {table.INGEST.name, table.INGEST_BULK.name}
 """Operations whose successes are counted, not logged: they are nearly all there is."""
 
@@ -73,7 +72,7 @@ class Api:
         self._metrics.answered(seen.operation, status, seconds)
         if status >= _SUCCESS_UNTIL or seen.operation not in _QUIET:
             _log.log(
-                logging.INFO if status < _FAULT_FROM else logging.ERROR,
+                logging.ERROR if seen.reason else logging.INFO,
                 "request",
                 extra={
                     "operation": seen.operation,

@@ -7,6 +7,8 @@ from typing import Any
 
 Data = bytes | bytearray | memoryview
 """What asyncio's transports take."""
+_MOST = 64 * 1024
+"""Bytes from which on nothing is gathered: who writes more has to hear from the transport when to pause."""
 
 
 class GatheringTransport(asyncio.Transport):
@@ -20,18 +22,20 @@ class GatheringTransport(asyncio.Transport):
         super().__init__()
         self._transport = transport
         self._loop = loop
-        self._parts: list[Data] = []
+        self._gathered = bytearray()
 
     def write(self, data: Data) -> None:
         """Send data with what else is written in this turn."""
-        if not self._parts:
+        if not self._gathered:
             self._loop.call_soon(self._flush)
-        self._parts.append(data)
+        self._gathered += data
+        if len(self._gathered) >= _MOST:
+            self._flush()
 
     def _flush(self) -> None:
-        parts, self._parts = self._parts, []
-        if parts and not self._transport.is_closing():
-            self._transport.writelines(parts)
+        gathered, self._gathered = self._gathered, bytearray()
+        if gathered and not self._transport.is_closing():
+            self._transport.write(gathered)
 
     def close(self) -> None:
         """Send what was written, then close the connection."""

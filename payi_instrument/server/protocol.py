@@ -132,6 +132,8 @@ class CappedProtocol(HttpToolsProtocol):
         waits = cycle is not None and not (cycle.response_complete or cycle.more_body)  # pyright: ignore[reportUnnecessaryComparison]
         if waits:
             self.cycle.keep_alive = False
+        else:
+            self.transport.close()  # with what was written in this turn, which the loop would not wait for
         return waits
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's signature

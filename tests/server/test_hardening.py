@@ -483,12 +483,25 @@ def test_a_body_may_come_byte_by_byte(server: Running) -> None:
         assert wire.answer().status == 200
 
 
-def test_a_client_that_has_said_everything_is_answered(server: Running) -> None:
-    with server.wire() as wire:
-        wire.send(request("POST", INGEST, BODY, [(KEY, server.key())]))
-        wire.half_close()
-        assert wire.answer().status == 200
-        assert wire.is_closed()
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("POST", INGEST, BODY, 200),
+        ("GET", "/healthz", None, 200),
+        ("GET", "/nowhere", None, 404),
+        ("GET", LIMITS, None, 401),
+    ],
+)
+def test_a_client_that_has_said_everything_is_answered(
+    server: Running, method: str, path: str, body: bytes | None, status: int
+) -> None:
+    key = [] if status == 401 else [(KEY, server.key())]
+    for _ in range(5):  # it matters what the server hears first
+        with server.wire() as wire:
+            wire.send(request(method, path, body, key))
+            wire.half_close()
+            assert wire.answer().status == status
+            assert wire.is_closed()
 
 
 # --- JSON ----------------------------------------------------------------------------------------------------------
