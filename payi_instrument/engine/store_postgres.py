@@ -104,7 +104,7 @@ class PostgresStore:
             max_size=_MAX_CONNECTIONS,
             open=False,
             timeout=_PATIENCE_S,
-            reconnect_timeout=_PATIENCE_S,
+            reconnect_timeout=0,  # who needs a connection asks again; the pool's own next attempt would be ever later
         )
 
     def transaction(self, batch: Sequence[Ingest]) -> _Transaction:
