@@ -15,7 +15,7 @@ from payi_instrument import scope as scopes
 from payi_instrument.context import override
 from payi_instrument.event import UNKNOWN_MODEL, CallFacts, Usage, UsageEvent
 from payi_instrument.guard import Guard
-from payi_instrument.ids import new_id
+from payi_instrument.ids import derived_id, new_id
 from payi_instrument.stack import stack_trace
 from payi_instrument.wire.headers import (
     BLOCKED,
@@ -207,7 +207,9 @@ class Call:
             return None
         usage = Usage()
         if self._reader is not None:
-            usage = self._read(_read_chunks, self)
+            usage = self._known(self._read(_read_chunks, self))
+        if not self.facts.costs and not usage.units:
+            return None
         failure = None
         properties = {PayiPropertyNames.failure: type(error).__name__}
         with _READ:
@@ -216,14 +218,16 @@ class Call:
                 self.logs or not self.facts.answers
             ):  # a parser's error quotes the answer
                 properties[PayiPropertyNames.failure_description] = str(error)[:_MAX_DESCRIPTION]
-        event = self._event(failure.usage or usage if failure is not None else usage, properties)
+        if failure is not None and failure.usage is not None:
+            usage = failure.usage
+        event = self._event(usage, properties)
         event.http_status_code = failure.status if failure is not None else CLIENT_FAILURE
         if failure is not None:
             if failure.response_id is not None:
                 event.provider_response_id = failure.response_id
             event.provider_response_headers = _shown(failure.headers)
             event.provider_response_json = failure.body if self.logs else None
-        return self._redacted(event)
+        return self._whole(event, usage)
 
     def failed(self, error: BaseException, delivery: Delivery) -> UsageEvent | None:
         """End with an exception; return the event to deliver now, none of a cancelled call: it waits for nothing."""
@@ -252,14 +256,17 @@ class Call:
     def _succeed(self, read: Callable[[CallFacts, Any], Usage], source: Any, answer: Any) -> UsageEvent | None:
         if not self._first_end():
             return None
-        event = self._event(self._read(read, source), {})
+        usage = self._known(self._read(read, source))
+        if self.facts.reports_later and not usage.units:
+            return None
+        event = self._event(usage, {})
         event.http_status_code = _OK
         with _READ:
             if answer is not None:
                 event.provider_response_headers = _shown(self.provider.response_headers(answer))
             if self.logs:
                 event.provider_response_json = self._logged_chunks or self._text(source)
-        return self._redacted(event)
+        return self._whole(event, usage)
 
     def _text(self, source: Any) -> str | None:
         """Return a whole answer as text; a stream's is its chunks."""
@@ -276,15 +283,23 @@ class Call:
             self._properties[CAPTURE_ERROR] = "true"
         return usage or Usage()
 
+    def _known(self, usage: Usage) -> Usage:
+        """Leave out an estimate of work that goes on: whoever sees its end knows what it used."""
+        return Usage(response_id=usage.response_id) if self.facts.reports_later and usage.estimated else usage
+
     def _event(self, usage: Usage, properties: dict[str, str]) -> UsageEvent:
         who = self.attribution
-        resource = who.price_as_resource or self.facts.resource or usage.resource or UNKNOWN_MODEL
+        resource = who.price_as_resource or self._model(usage) or UNKNOWN_MODEL
         warnings: tuple[str, ...] = ()
         if usage.estimated:
             properties[ESTIMATED] = "true"
             warnings = (f"estimated_units: {resource} reported no usage",)
+        if usage.failure is not None:
+            code, message = usage.failure
+            properties[PayiPropertyNames.failure] = code
+            properties[PayiPropertyNames.failure_description] = (message or code)[:_MAX_DESCRIPTION]
         event = UsageEvent(
-            event_id=self.event_id,
+            event_id=self._id_of(usage),
             category=who.price_as_category or self.facts.category,
             resource=resource,
             units=usage.units,
@@ -308,6 +323,34 @@ class Call:
                 inline = self._settings.instrument_inline_data
                 event.provider_request_json = self.provider.log_request(self.facts, inline_data=inline)
         return event
+
+    def _model(self, usage: Usage) -> str | None:
+        asked, served = self.facts.resource, usage.resource
+        return (served or asked) if self.facts.routed else (asked or served)
+
+    def _id_of(self, usage: Usage) -> str:
+        """Return the event's id: the call's own, or the one that all who read the same answer come to."""
+        if usage.once and usage.response_id is not None:
+            return derived_id(self.facts.category, usage.response_id)
+        return self.event_id
+
+    def _whole(self, event: UsageEvent, usage: Usage) -> UsageEvent:
+        """Return an event as it may leave, with the events of what other models used for the same answer."""
+        event = self._redacted(event)
+        event.beside = tuple(self._other(event, other, index) for index, other in enumerate(usage.beside, 1))
+        return event
+
+    def _other(self, event: UsageEvent, other: Usage, index: int) -> UsageEvent:
+        return replace(
+            event,
+            event_id=self._id_of(other) if other.once else f"{event.event_id}.{index}",
+            resource=other.resource or event.resource,
+            units=other.units,
+            provider_response_id=other.response_id or f"{event.provider_response_id}.{index}",
+            provider_request_json=None,
+            provider_response_json=None,
+            function_calls=[],
+        )
 
     def _elapsed(self) -> int:
         return round((time.perf_counter() - self._started) * 1000)

@@ -67,6 +67,10 @@ class CallFacts:
     `host` is the provider's base URL, `library` is `<name>/<version>` of the SDK, `headers` are the caller's own extra
     headers, `body` the request as the provider will see it, `asked_for_usage` whether we added the request for usage.
     `answers` gets the answers that the SDK goes on to parse, which may fail although the provider billed them.
+
+    `endpoint` is what the provider's file reads the call by. `costs`: the call itself is billed, so it may be stopped, and
+    its failure is an event. `reports_later`: only a usage that the provider reported makes an event, since the work goes
+    on after the call. `routed`: the host chose the model, so the one that served is the one that is paid.
     """
 
     category: str
@@ -77,6 +81,10 @@ class CallFacts:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     body: Mapping[str, Any] = field(default_factory=dict[str, Any])
     asked_for_usage: bool = False
+    endpoint: object = None
+    costs: bool = True
+    reports_later: bool = False
+    routed: bool = False
     answers: list[object] = field(default_factory=list[object])
 
 
@@ -84,17 +92,20 @@ class CallFacts:
 class Usage:
     """Hold what a provider's file reads from an answer: units that never overlap, the served model, the response id.
 
-    `estimated` says that the provider reported no usage and the units are our estimate; `body` is the answer as JSON
-    text (a list of texts for a stream), filled only when it is to be logged.
+    `estimated` says that the provider reported no usage and the units are our estimate. `failure` is the code and message
+    of an answer that says it failed. `once`: whoever reads this answer again, later or elsewhere, reads the same usage, so
+    that its event id is made of the response id. `beside` is what other models used for the same answer; each names its
+    `resource`.
     """
 
     units: Units = field(default_factory=dict[str, tuple[int, int]])
     resource: str | None = None
     response_id: str | None = None
     function_calls: list[tuple[str, str | None]] = field(default_factory=list[tuple[str, "str | None"]])
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    body: str | list[str] | None = None
     estimated: bool = False
+    failure: tuple[str, str | None] | None = None
+    once: bool = False
+    beside: list[Usage] = field(default_factory=list["Usage"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +128,8 @@ class UsageEvent:
 
     `event_id` (at most 64 printable ASCII characters) is fixed before the first delivery; the ledger counts it once
     (wire-api section 1.7). Latencies are whole milliseconds. `record_unpriced` keeps an event whose resource has no
-    price, since the money is spent already (resources-semantics section 6). Source: wire-api section 3.
+    price, since the money is spent already (resources-semantics section 6). `beside` are events of the same call, of what
+    other models used for it; they are delivered with this one. Source: wire-api section 3.
     """
 
     event_id: str | None
@@ -144,6 +156,7 @@ class UsageEvent:
     hold_id: str | None = None
     record_unpriced: bool = False
     warnings: tuple[str, ...] = ()
+    beside: tuple[UsageEvent, ...] = ()
 
 
 class Amount(Protocol):

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 Clients = Payi | AsyncPayi | Sequence[Payi | AsyncPayi]
 
-_PROVIDERS = ("payi_instrument.providers.openai",)
+_PROVIDERS = ("payi_instrument.providers.openai.provider",)
 _ENTRY_POINTS = "payi_instrument.providers"
 _EVERY = "*"
 

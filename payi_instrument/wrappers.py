@@ -58,7 +58,7 @@ class Driver:
         call = self._begin(client, args, kwargs)
         if call is None:
             return wrapped(*args, **kwargs)
-        if self._runtime.gate is not None:
+        if self._runtime.gate is not None and call.facts.costs:
             self._runtime.gate.check(call)
         while True:
             try:
@@ -83,7 +83,7 @@ class Driver:
         call = self._begin(client, args, kwargs)
         if call is None:
             return await wrapped(*args, **kwargs)
-        if self._runtime.gate is not None:
+        if self._runtime.gate is not None and call.facts.costs:
             await self._runtime.gate.acheck(call)
         while True:
             try:

@@ -17,7 +17,7 @@ import pytest
 from examples.openai_standin import Reply
 from payi_instrument import guard, track_context
 from payi_instrument.delivery.inline import InlineDelivery
-from payi_instrument.providers import openai as provider
+from payi_instrument.providers.openai import provider
 from payi_instrument.streams import attach
 from payi_instrument.testing import MemoryMeter, metered
 

@@ -45,25 +45,25 @@ class InlineDelivery:
         """Deliver an event and return its result."""
         asked = time.monotonic()
         try:
-            [result] = self._meter.ingest([event])
+            *others, result = self._meter.ingest([*event.beside, event])
         except Exception as error:  # noqa: BLE001  # whatever happened, the caller's answer comes first
             return self._undelivered(event, error)
         except BaseException:  # the caller goes, the event stays; the meter counts it once if it came through
             self._backlog.put(event)
             raise
-        return self._delivered(event, result, asked)
+        return self._all_delivered(event, others, result, asked)
 
     async def adeliver(self, event: UsageEvent) -> XproxyResult:
         """Deliver an event without holding up the loop, and return its result."""
         asked = time.monotonic()
         try:
-            [result] = await self._meter.aingest([event])
+            *others, result = await self._meter.aingest([*event.beside, event])
         except Exception as error:  # noqa: BLE001  # whatever happened, the caller's answer comes first
             return self._undelivered(event, error)
         except BaseException:  # the caller goes, the event stays; the meter counts it once if it came through
             self._backlog.put(event)
             raise
-        return self._delivered(event, result, asked)
+        return self._all_delivered(event, others, result, asked)
 
     def defer(self, event: UsageEvent | Callable[[], UsageEvent | None]) -> None:
         """Deliver an event later, and make it if it is not yet, from the backlog's thread."""
@@ -73,6 +73,14 @@ class InlineDelivery:
         """Wait until nothing is queued, at most `timeout` seconds; False when something still is."""
         deadline = time.monotonic() + timeout
         return self._backlog.flush(timeout) and self._known.flush(max(deadline - time.monotonic(), 0))
+
+    def _all_delivered(
+        self, event: UsageEvent, others: list[XproxyResult], result: XproxyResult, asked: float
+    ) -> XproxyResult:
+        """Take the results of an event and of those beside it; the event's own, made last, knows what all of them cost."""
+        for beside, other in zip(event.beside, others, strict=True):
+            self._delivered(beside, other, asked)
+        return self._delivered(event, result, asked)
 
     def _delivered(self, event: UsageEvent, result: XproxyResult, asked: float) -> XproxyResult:
         if isinstance(result, LaterResult):  # not made yet, since it has nothing to say but costs and limits
@@ -108,7 +116,7 @@ class InlineDelivery:
         """Deliver an event of the backlog; False when it has to wait."""
         asked = time.monotonic()
         try:
-            [result] = self._meter.ingest([event])
+            *others, result = self._meter.ingest([*event.beside, event])
         except Exception as error:  # noqa: BLE001  # the thread has to outlive every error
             if _is_outage(error):
                 self._note_failure(error)
@@ -116,7 +124,7 @@ class InlineDelivery:
             code = error.code if isinstance(error, APIStatusError) else None
             self._note_refusal(event, code, type(error).__name__)
             return True
-        self._delivered(event, result, asked)
+        self._all_delivered(event, others, result, asked)
         return True
 
     def _note_failure(self, error: Exception) -> None:

@@ -71,7 +71,7 @@ class StreamReader(Protocol):
         """Say whether a chunk with answer text was seen."""
         ...
 
-    def see(self, chunk: Any) -> bool:
+    def see(self, chunk: Any, /) -> bool:
         """Take the next chunk; True when it is one that we asked for and the caller must not see."""
         ...
 

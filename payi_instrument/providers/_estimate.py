@@ -21,6 +21,8 @@ _READ = 65_536
 """So many characters stand for the rest of a text: an estimate must not hold anybody up."""
 TOKENS_PER_MESSAGE = 4
 """What the chat format adds round each message."""
+TOKENS_PER_IMAGE = 765
+"""What a provider takes for a high-detail image of common size."""
 
 
 def estimate_tokens(texts: Iterable[str]) -> int:

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from payi_instrument import track_context
 from payi_instrument.providers._estimate import estimate_tokens
-from payi_instrument.providers.openai import units_of
+from payi_instrument.providers.openai.counting import units_of
 from payi_instrument.testing import metered
 
 if TYPE_CHECKING:

@@ -1,0 +1,138 @@
+"""Speech to text and text to speech: https://platform.openai.com/docs/api-reference/audio.
+
+Transcriptions are billed by tokens or by the second. An answer that is only text, subtitles or sound has no room for a
+usage: its subtitles, the size of the file that was sent, or the text that was spoken say about how much it was.
+"""
+
+from __future__ import annotations
+
+import re
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+from payi_instrument.event import CallFacts, Units, Usage
+from payi_instrument.providers._estimate import estimate_tokens
+from payi_instrument.providers.openai.counting import is_reported, units_of
+from payi_instrument.providers.openai.wire import parsed, strings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_BYTES_PER_SECOND = 16_000
+"""Of a sound file, for estimates only: 128 kbit/s, as most compressed ones have; speech in a raw one has twice that."""
+_BY_CHARACTER = ("tts-1", "tts-1-hd")
+_TOKENS_PER_CHARACTER = 1.3
+"""What is spoken for a character, for estimates only: 20 tokens a second, 15 characters a second."""
+_SUBTITLE_END = re.compile(r"--> *(?:(\d+):)?(\d+):(\d+)")
+
+
+def read_transcription(facts: CallFacts, answer: Any) -> Usage:
+    """Return what a transcription or translation says it used, or how long it is; else an estimate by the file's size."""
+    usage = getattr(answer, "usage", None)
+    if is_reported(usage):
+        return Usage(units=units_of(usage, read="audio"))
+    duration = getattr(answer, "duration", None)
+    if isinstance(duration, (int, float, str)) and float(duration) > 0:
+        return Usage(units={"audio_seconds": (ceil(float(duration)), 0)})
+    if not isinstance(answer, str) and getattr(answer, "text", None) is None:
+        return Usage()
+    return Usage(units={"audio_seconds": (_seconds(facts, answer), 0)}, estimated=True)
+
+
+def _seconds(facts: CallFacts, answer: Any) -> int:
+    """Estimate how long a recording was."""
+    ends = [
+        int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds) + 1
+        for hours, minutes, seconds in _SUBTITLE_END.findall(answer if isinstance(answer, str) else "")
+    ]
+    return max(ends, default=0) or ceil(sum(_sizes(facts.body.get("file"))) / _BYTES_PER_SECOND)
+
+
+def _sizes(file: Any) -> Iterator[int]:
+    """Return the size of a file as far as it shows one; one that was sent has been read to its end."""
+    parts: tuple[Any, ...] = file if isinstance(file, tuple) else (file,)
+    for part in parts:
+        if isinstance(part, bytes):
+            yield len(part)
+        elif hasattr(part, "tell") and not part.closed:
+            yield part.tell()
+
+
+def transcription_from(body: bytes) -> Any:
+    """Return a transcription from its bytes: an object, or text."""
+    answer = parsed(body)
+    return answer if hasattr(answer, "text") else body.decode(errors="replace")
+
+
+class TranscriptionReader:
+    """Gather the usage of a streamed transcription."""
+
+    __slots__ = ("_done", "_facts", "_texts")
+
+    def __init__(self, facts: CallFacts) -> None:
+        """Take the call whose answer is streamed."""
+        self._facts = facts
+        self._done: Any = None
+        self._texts: list[str] = []
+
+    @property
+    def has_text(self) -> bool:
+        """Say whether a piece of the transcript was seen."""
+        return bool(self._texts)
+
+    def see(self, event: Any) -> bool:
+        """Take the next event; none is hidden."""
+        if event.type == "transcript.text.delta":
+            self._texts.append(event.delta)
+        elif event.type == "transcript.text.done":
+            self._done = event
+        return False
+
+    def usage(self) -> Usage:
+        """Return what was used: as the event that ended it reported it, else an estimate by the file's size."""
+        return read_transcription(self._facts, "".join(self._texts) if self._done is None else self._done)
+
+
+def read_speech(facts: CallFacts, answer: Any) -> Usage:
+    """Return what speech took: as its last event reported it, else by the text that was to be spoken."""
+    usage = next((found for event in _events(answer) if is_reported(found := getattr(event, "usage", None))), None)
+    if usage is not None:
+        return Usage(units=units_of(usage, made="audio"))
+    spoken = "".join(strings([facts.body.get("input")]))
+    if facts.resource in _BY_CHARACTER:
+        return Usage(units={"characters": (len(spoken), 0)})
+    asked = estimate_tokens(strings([spoken, facts.body.get("instructions")]))
+    units: Units = {"text": (asked, 0), "audio": (0, ceil(len(spoken) * _TOKENS_PER_CHARACTER))}
+    return Usage(units=units, estimated=True)
+
+
+def _events(body: Any) -> Iterator[Any]:
+    """Return the events of speech that was asked for as server-sent events; sound has none."""
+    if isinstance(body, bytes) and body.startswith((b"data:", b"event:", b":")):
+        for line in body.splitlines():
+            if line.startswith(b"data:"):
+                yield parsed(line[5:])
+
+
+class SpeechReader:
+    """Say what speech took that nobody listened to its end."""
+
+    __slots__ = ("_facts", "has_text")
+
+    def __init__(self, facts: CallFacts) -> None:
+        """Take the call whose answer is on its way."""
+        self._facts = facts
+        self.has_text = False
+
+    def see(self, event: Any) -> bool:  # noqa: ARG002  # the SDK has none for speech
+        """Take the next event; none is hidden."""
+        return False
+
+    def usage(self) -> Usage:
+        """Return an estimate by the text that was to be spoken."""
+        return read_speech(self._facts, b"")
+
+
+def speech_from(body: bytes) -> Any:
+    """Return speech as its bytes."""
+    return body

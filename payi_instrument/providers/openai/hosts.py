@@ -1,0 +1,73 @@
+"""Say by its class and its host whose client it is: the category that its calls are priced in.
+
+Source: instrumentation-semantics section 6.1, provider shape 7. `host_mappings` go before what is said here.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+from payi_instrument.wire.headers import PayiCategories
+
+_CLASSES = {
+    "BaseAzureClient": PayiCategories.azure_openai,
+    "BedrockOpenAI": PayiCategories.aws_bedrock,
+    "AsyncBedrockOpenAI": PayiCategories.aws_bedrock,
+}
+_HOSTS = (
+    (r"(?:.+\.)?openai\.azure\.(?:com|us|cn)", PayiCategories.azure_openai),
+    (r".+\.(?:cognitiveservices|services\.ai)\.azure\.(?:com|us)", PayiCategories.azure_openai),
+    (r".+\.azure-api\.(?:net|us)", PayiCategories.azure_openai),
+    (r".+\.(?:models|inference)\.ai\.azure\.com", PayiCategories.azure),
+    (r"bedrock-(?:runtime|mantle)(?:-fips)?\..+", PayiCategories.aws_bedrock),
+    (r"(?:.+-)?aiplatform\.googleapis\.com|generativelanguage\.googleapis\.com", PayiCategories.google_vertex),
+    (r"api\.anthropic\.com", PayiCategories.anthropic),
+    (r".+\.azuredatabricks\.net", PayiCategories.databricks_azure),
+    (r".+\.gcp\.databricks\.com", PayiCategories.databricks_google),
+    (r".+\.databricks\.com", PayiCategories.databricks_aws),
+    (r"api\.groq\.com", "system.groq"),
+    (r"(?:api|codestral)\.mistral\.ai", "system.mistral"),
+    (r"api\.together\.(?:xyz|ai)", "system.together"),
+    (r"api\.deepseek\.com", "system.deepseek"),
+    (r"(?:.+\.)?openrouter\.ai", "system.openrouter"),
+    (r"(?:.+\.)?api\.x\.ai", "system.xai"),
+    (r"api\.z\.ai", "system.zai"),
+    (r"api\.fireworks\.ai", "system.fireworks"),
+)
+"""Hosts that are known to speak this wire; any other is taken for OpenAI's, or a proxy before it."""
+_KNOWN = [(re.compile(pattern), category) for pattern, category in _HOSTS]
+_RUNTIMES = {"bedrock": PayiCategories.aws_bedrock, "vertex": PayiCategories.google_vertex}
+"""What the SDK calls the clouds that a plain client may be configured for, wherever their host is."""
+_OLLAMA, _OLLAMA_PORT = "system.ollama", 11434
+_OTHER_SDKS = frozenset(
+    {
+        PayiCategories.anthropic,
+        PayiCategories.aws_bedrock,
+        PayiCategories.google_vertex,
+        PayiCategories.databricks_azure,
+        PayiCategories.databricks_aws,
+        PayiCategories.databricks_google,
+    }
+)
+CATEGORIES = frozenset({PayiCategories.openai, _OLLAMA, *(category for _, category in _HOSTS)}) - _OTHER_SDKS
+"""The categories that switch this SDK on; those that have an SDK of their own switch that one on."""
+ROUTERS = frozenset({"system.openrouter"})
+"""Categories whose hosts choose the model: the one that served is the one that is paid."""
+
+
+@lru_cache(1024)
+def category_of(classes: tuple[str, ...], base_url: str, runtime: str | None = None) -> str:
+    """Return the category of a client's calls, by its classes, the `runtime` it is configured for, and its host."""
+    if runtime in _RUNTIMES:
+        return _RUNTIMES[runtime]
+    for name in classes:
+        if name in _CLASSES:
+            return _CLASSES[name]
+    url = urlsplit(base_url)
+    host = (url.hostname or "").rstrip(".")
+    for pattern, category in _KNOWN:
+        if pattern.fullmatch(host):
+            return category
+    return _OLLAMA if url.port == _OLLAMA_PORT else PayiCategories.openai
