@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from payi_instrument.event import CallFacts, Units, Usage
 from payi_instrument.providers._estimate import estimate_tokens
@@ -16,7 +16,7 @@ from payi_instrument.providers.openai.counting import is_reported, units_of
 from payi_instrument.providers.openai.wire import parsed, strings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _BYTES_PER_SECOND = 16_000
 """Of a sound file, for estimates only: 128 kbit/s, as most compressed ones have; speech in a raw one has twice that."""
@@ -50,8 +50,7 @@ def _seconds(facts: CallFacts, answer: Any) -> int:
 
 def _sizes(file: Any) -> Iterator[int]:
     """Return the size of a file as far as it shows one; one that was sent has been read to its end."""
-    parts: tuple[Any, ...] = file if isinstance(file, tuple) else (file,)
-    for part in parts:
+    for part in cast("Sequence[Any]", file) if isinstance(file, tuple) else (file,):
         if isinstance(part, bytes):
             yield len(part)
         elif hasattr(part, "tell") and not part.closed:

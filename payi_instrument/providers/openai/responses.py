@@ -17,7 +17,7 @@ from payi_instrument.providers.openai.images import drawn_by
 from payi_instrument.providers.openai.wire import count, listed, members, strings, texts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from payi_instrument.event import Units
 
@@ -55,7 +55,7 @@ def read(facts: CallFacts, answer: Any) -> Usage:
     return found
 
 
-def _calls(items: list[Any]) -> Iterator[tuple[str, str | None]]:
+def _calls(items: Sequence[Any]) -> Iterator[tuple[str, str | None]]:
     for item in items:
         given = _CALLS.get(getattr(item, "type", None) or "")
         if given is not None:
@@ -73,7 +73,7 @@ def _failure(error: Any) -> tuple[str, str | None] | None:
     return getattr(error, "code", None) or "error", getattr(error, "message", None)
 
 
-def _searches(items: list[Any], tools: Any) -> Units:
+def _searches(items: Sequence[Any], tools: Any) -> Units:
     """Return the searches that are billed each: as the answer sums them up, else as its items show them."""
     if tools is not None:
         web = count(members(getattr(tools, "web_search", None)), "num_requests")
@@ -90,7 +90,7 @@ def _searched_the_web(item: Any) -> bool:
     return members(getattr(item, "action", None)).get("type") in {None, "search"}
 
 
-def _drawn(facts: CallFacts, answer: Any, items: list[Any], tools: Any) -> Iterator[Usage]:
+def _drawn(facts: CallFacts, answer: Any, items: Sequence[Any], tools: Any) -> Iterator[Usage]:
     usage = getattr(tools, "image_gen", None)
     if is_reported(usage):
         asked = [*listed(getattr(answer, "tools", None)), *listed(facts.body.get("tools"))]
@@ -132,7 +132,7 @@ class ResponseReader:
         """Take the call whose answer is streamed."""
         self._facts = facts
         self._response: Any = None
-        self._items: list[Any] = []
+        self._items: Sequence[Any] = []
         self._texts: list[str] = []
         self._keep_text = self._texts.append
         self._thoughts: list[str] = []

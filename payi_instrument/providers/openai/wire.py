@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 class Lenient(SimpleNamespace):
@@ -47,10 +47,9 @@ def count(holder: Mapping[str, Any], *names: str) -> int:
     return 0
 
 
-def listed(value: Any) -> list[Any]:
+def listed(value: Any) -> Sequence[Any]:
     """Return a list as it is, nothing for what is no list."""
-    found: list[Any] = value if isinstance(value, list) else []
-    return found
+    return cast("Sequence[Any]", value) if isinstance(value, list) else ()
 
 
 def texts(content: Any) -> list[str]:
