@@ -132,7 +132,7 @@ class ResponseReader:
         """Take the call whose answer is streamed."""
         self._facts = facts
         self._response: Any = None
-        self._items: Sequence[Any] = []
+        self._items: list[Any] = []
         self._texts: list[str] = []
         self._keep_text = self._texts.append
         self._thoughts: list[str] = []
