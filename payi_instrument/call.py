@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from payi_instrument import scope as scopes
 from payi_instrument.context import override
-from payi_instrument.event import UNKNOWN_MODEL, CallFacts, Usage, UsageEvent
+from payi_instrument.event import CallFacts, Usage, UsageEvent
 from payi_instrument.guard import Guard
 from payi_instrument.ids import new_id
 from payi_instrument.stack import stack_trace
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from payi_instrument.event import Result
+    from payi_instrument.mappings import Mappings
     from payi_instrument.providers._base import Arguments, Provider, StreamReader
 
 _MAX_DESCRIPTION = 2000
@@ -91,6 +92,7 @@ class Settings:
     capture_stack_trace: bool
     redact: Callable[[dict[str, object]], dict[str, object]] | None
     telemetry: Telemetry
+    mappings: Mappings
     without_usage: set[str] = field(default_factory=set[str])
     """Hosts that refused our request for a stream's usage."""
 
@@ -277,15 +279,16 @@ class Call:
         return usage or Usage()
 
     def _event(self, usage: Usage, properties: dict[str, str]) -> UsageEvent:
-        who = self.attribution
-        resource = who.price_as_resource or self.facts.resource or usage.resource or UNKNOWN_MODEL
+        category, resource, who = self._settings.mappings.price_as(
+            self.provider.library, self.facts, self.attribution, usage.resource
+        )
         warnings: tuple[str, ...] = ()
         if usage.estimated:
             properties[ESTIMATED] = "true"
             warnings = (f"estimated_units: {resource} reported no usage",)
         event = UsageEvent(
             event_id=self.event_id,
-            category=who.price_as_category or self.facts.category,
+            category=category,
             resource=resource,
             units=usage.units,
             attribution=who,
