@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import copy
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -457,3 +462,19 @@ def test_the_scope_around_a_mapped_call_is_not_changed() -> None:
             azure().chat.completions.create(**{**ASK, "model": model})
         scopes = [event.attribution.resource_scope for event in meter.events]
     assert scopes == ["datazone", None]
+
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_example_of_the_page_prints_what_the_page_says() -> None:
+    page = (ROOT / "docs" / "mappings.md").read_text()
+    code, printed = re.findall(r"```(?:python)?\n(.*?)```", page, re.DOTALL)
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PAYI_", "OPENAI_", "AZURE_"))
+    }
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "examples")])
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout, done.stderr) == (printed, "")
