@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from payi_instrument import scope as scopes
 from payi_instrument.context import override
-from payi_instrument.event import UNKNOWN_MODEL, CallFacts, Usage, UsageEvent
+from payi_instrument.event import CallFacts, Usage, UsageEvent
 from payi_instrument.guard import Guard
 from payi_instrument.ids import derived_id, new_id
 from payi_instrument.stack import stack_trace
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from payi_instrument.event import Result
+    from payi_instrument.mappings import Mappings
     from payi_instrument.providers._base import Arguments, Provider, StreamReader
 
 _MAX_DESCRIPTION = 2000
@@ -91,6 +92,7 @@ class Settings:
     capture_stack_trace: bool
     redact: Callable[[dict[str, object]], dict[str, object]] | None
     telemetry: Telemetry
+    mappings: Mappings
     without_usage: set[str] = field(default_factory=set[str])
     """Hosts that refused our request for a stream's usage."""
 
@@ -288,8 +290,9 @@ class Call:
         return Usage(response_id=usage.response_id) if self.facts.reports_later and usage.estimated else usage
 
     def _event(self, usage: Usage, properties: dict[str, str]) -> UsageEvent:
-        who = self.attribution
-        resource = who.price_as_resource or self._model(usage) or UNKNOWN_MODEL
+        category, resource, who = self._settings.mappings.price_as(
+            self.provider.library, self.facts, self.attribution, usage.resource
+        )
         warnings: tuple[str, ...] = ()
         if usage.estimated:
             properties[ESTIMATED] = "true"
@@ -300,7 +303,7 @@ class Call:
             properties[PayiPropertyNames.failure_description] = (message or code)[:_MAX_DESCRIPTION]
         event = UsageEvent(
             event_id=self._id_of(usage),
-            category=who.price_as_category or self.facts.category,
+            category=category,
             resource=resource,
             units=usage.units,
             attribution=who,
@@ -323,10 +326,6 @@ class Call:
                 inline = self._settings.instrument_inline_data
                 event.provider_request_json = self.provider.log_request(self.facts, inline_data=inline)
         return event
-
-    def _model(self, usage: Usage) -> str | None:
-        asked, served = self.facts.resource, usage.resource
-        return (served or asked) if self.facts.routed else (asked or served)
 
     def _id_of(self, usage: Usage) -> str:
         """Return the event's id: the call's own, or the one that all who read the same answer come to."""

@@ -6,6 +6,7 @@ Source: instrumentation-semantics section 2.1, client.md section 1, decisions 12
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,6 @@ LimitStateListener = Callable[..., None]
 
 _LATER: Mapping[str, object] = {
     "proxy": False,
-    "host_mappings": None,
-    "openai_config": None,
-    "azure_openai_config": None,
     "anthropic_config": None,
     "aws_config": None,
     "offline_instrumentation": None,
@@ -57,6 +55,9 @@ class Config:
     user_id: str | None = None
     account_name: str | None = None
     request_properties: dict[str, str | None] | None = None
+    host_mappings: Mapping[str, object] | None = None
+    openai_config: Mapping[str, object] | None = None
+    azure_openai_config: Mapping[str, object] | None = None
     on_limit_state: LimitStateListener | None = None
     enforce_block_limits: bool = True
     on_meter_down: str = "allow"
@@ -82,6 +83,9 @@ _TYPES: Mapping[str, tuple[Any, ...]] = {  # what isinstance takes, which is mor
     "user_id": (str, type(None)),
     "account_name": (str, type(None)),
     "request_properties": (Mapping, type(None)),
+    "host_mappings": (Mapping, type(None)),
+    "openai_config": (Mapping, type(None)),
+    "azure_openai_config": (Mapping, type(None)),
     "on_limit_state": (Callable, type(None)),
     "enforce_block_limits": (bool,),
     "on_meter_down": (str,),
@@ -111,6 +115,9 @@ def instrument_config(
             raise ValueError(msg)
     for key, value in given.items():
         _check(key, value)
+    if given.get("azure_openai_config") is not None:
+        msg = "config['azure_openai_config'] is deprecated; say the same in config['openai_config']['azure']"
+        warnings.warn(msg, DeprecationWarning, stacklevel=3)  # who called payi_instrument()
     if "use_case_name" not in given:
         given["use_case_name"] = default_use_case(caller)
     given["use_case_name"] = given["use_case_name"] or None

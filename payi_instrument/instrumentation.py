@@ -25,6 +25,7 @@ from payi_instrument.delivery.inline import InlineDelivery
 from payi_instrument.delivery.known import KnownLimits
 from payi_instrument.delivery.meter import Meter
 from payi_instrument.gate import BlockGate
+from payi_instrument.mappings import read_mappings
 from payi_instrument.otel import OpenTelemetry
 from payi_instrument.wrappers import Installation, Runtime
 
@@ -127,6 +128,7 @@ def payi_instrument(
 def _assemble(payi: Clients | None, instruments: Iterable[str] | None, config: Config) -> Instrumentation:
     """Put everything together; what can fail comes before what changes the process."""
     global_values = _global_values(config)
+    mappings = read_mappings(config)
     providers = _chosen(instruments)
     meter = _meter(payi)
     known = KnownLimits(config.on_limit_state)
@@ -140,6 +142,7 @@ def _assemble(payi: Clients | None, instruments: Iterable[str] | None, config: C
         capture_stack_trace=config.capture_stack_trace,
         redact=config.redact,
         telemetry=OpenTelemetry(),
+        mappings=mappings,
     )
     installation = Installation()
     installation.threads(config.threads)

@@ -40,9 +40,6 @@ def test_c23_a_negative_number_is_a_value_error(key: str) -> None:
 
 NOT_BUILT: dict[str, Any] = {
     "proxy": True,
-    "host_mappings": {"host": {"price_as_category": "c"}},
-    "openai_config": {"model_mappings": []},
-    "azure_openai_config": {},
     "anthropic_config": {},
     "aws_config": {},
     "offline_instrumentation": {},

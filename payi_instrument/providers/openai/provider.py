@@ -56,7 +56,7 @@ def read_request(client: Any, arguments: Arguments) -> CallFacts | None:
     streamed = bool(arguments[1].get("stream"))
     return CallFacts(
         category=category,
-        resource=body.get("model"),
+        resource=body.get("model") or getattr(client, "_azure_deployment", None),
         library=_library(),
         host=host,
         streamed=streamed,
