@@ -1,9 +1,10 @@
-"""An OpenAI on this machine: chat completions over real HTTP, plain and streamed, for the quickstart and the tests.
+"""An OpenAI on this machine: answers over real HTTP, plain and streamed, for the quickstart and the tests.
 
     with StandIn() as standin:
         client = OpenAI(base_url=standin.url, api_key="any")
 
 A model answers as `standin.replies[model]` says, any other as `standin.reply`; what arrived is in `standin.requests`.
+`standin.answers` says what each path answers, to be added to.
 """
 
 from __future__ import annotations
@@ -12,12 +13,17 @@ import json
 import threading
 import time
 from dataclasses import dataclass, field
+from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Literal, Self
+from urllib.parse import parse_qsl, urlsplit
 from zlib import crc32
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    Answer = Callable[["Reply", dict[str, Any]], Any]
+    """Makes an answer of a reply and a request: an object, text, sound (bytes), or the chunks of a stream."""
 
 OK = 200
 _PATIENCE_S = 30
@@ -35,7 +41,7 @@ class Reply:
     nulls: bool = True
     """Whether the chunks before a usage that was asked for say `"usage": null`, as OpenAI's do."""
     body: Any = None
-    """A whole answer as it was recorded, or the list of chunks of a stream; a text in it is sent as a line of its own."""
+    """An answer as it was recorded; a list is the chunks of a stream, a text in it is sent as a line of its own."""
     pause: float = 0.0
     """Seconds before every chunk."""
     status: int = OK
@@ -50,11 +56,12 @@ class Reply:
 
 @dataclass(frozen=True)
 class Received:
-    """One request as it arrived; header names are in lower case."""
+    """One request as it arrived; header names are in lower case, a form's body is its fields."""
 
     path: str
     headers: dict[str, str]
     body: dict[str, Any]
+    method: str = "POST"
 
 
 class StandIn:
@@ -69,6 +76,7 @@ class StandIn:
 
     def reset(self) -> None:
         """Answer as at first, and forget what arrived."""
+        self.answers: dict[str, Answer] = {"/chat/completions": _chat}
         self.reply = Reply()
         self.replies: dict[str, Reply] = {}
         self.requests: list[Received] = []
@@ -110,22 +118,52 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        content = self.rfile.read(int(self.headers["content-length"]))
+        body = json.loads(content) if "json" in self.headers["content-type"] else self._fields(content)
+        self._answer("POST", body)
+
+    def do_GET(self) -> None:
+        self._answer("GET", dict(parse_qsl(urlsplit(self.path).query)))
+
+    def _fields(self, content: bytes) -> dict[str, Any]:
+        head = f"Content-Type: {self.headers['content-type']}\r\n\r\n".encode()
+        parts = message_from_bytes(head + content).walk()
+        named = [(part.get_param("name", header="content-disposition"), part.get_payload()) for part in parts]
+        return {str(name): _value(str(payload)) for name, payload in named if name}
+
+    def _answer(self, method: str, body: dict[str, Any]) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self.standin.requests.append(Received(self.path, headers, body))
-        reply = self.standin.replies.get(body.get("model"), self.standin.reply)
-        if not self.path.partition("?")[0].endswith("/chat/completions"):
+        self.standin.requests.append(Received(self.path, headers, body, method))
+        reply = self.standin.replies.get(str(body.get("model")), self.standin.reply)
+        answer = self._answer_for(urlsplit(self.path).path)
+        if answer is None:
             self._send_error(404, f"Unknown path {self.path}", None)
         elif reply.refuses_usage and "stream_options" in body:
             self._send_error(reply.refuses_usage, "Unknown parameter: 'stream_options'.", "stream_options")
         elif reply.status != OK:
             self._send_error(reply.status, reply.error, None)
         elif body.get("stream"):
-            self._send_stream(reply, body)
+            self._send_stream(reply, answer(reply, body) if reply.body is None else reply.body)
         elif reply.then == "finish" or (reply.then == "stall" and self.standin.stall()):
-            self._send_json(OK, _completion(reply, body) if reply.body is None else reply.body)
+            self._send_whole(answer(reply, body) if reply.body is None else reply.body)
         else:
             self.close_connection = True
+
+    def _answer_for(self, path: str) -> Answer | None:
+        """Return what answers the end of a path; hosts put different things before it."""
+        return next((answer for end, answer in self.standin.answers.items() if path.endswith(end)), None)
+
+    def _send_whole(self, body: object) -> None:
+        if isinstance(body, bytes):
+            self._send_bytes(body, "text/event-stream" if body.startswith(b"data:") else "audio/mpeg")
+        elif isinstance(body, str):
+            self._send_bytes(body.encode(), "text/plain")
+        else:
+            self._send_json(OK, body)
+
+    def _send_bytes(self, data: bytes, kind: str) -> None:
+        self._send_head(OK, kind, ("Content-Length", str(len(data))))
+        self.wfile.write(data)
 
     def _send_json(self, status: int, body: object) -> None:
         data = json.dumps(body).encode()
@@ -135,9 +173,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _send_error(self, status: int, message: str, param: str | None) -> None:
         self._send_json(status, {"error": {"message": message, "type": "error", "param": param, "code": None}})
 
-    def _send_stream(self, reply: Reply, body: dict[str, Any]) -> None:
+    def _send_stream(self, reply: Reply, chunks: Iterable[dict[str, Any] | str]) -> None:
         self._send_head(OK, "text/event-stream", ("Transfer-Encoding", "chunked"))
-        for count, chunk in enumerate(_chunks(reply, body) if reply.body is None else reply.body):
+        for count, chunk in enumerate(chunks):
             if reply.then != "finish" and count == reply.after and not self._go_on(reply):
                 return
             time.sleep(reply.pause)
@@ -168,6 +206,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Say nothing."""
+
+
+def _value(text: str) -> Any:
+    """Read a field of a form."""
+    return {"true": True, "false": False}.get(text, text)
+
+
+def _chat(reply: Reply, body: dict[str, Any]) -> Any:
+    return _chunks(reply, body) if body.get("stream") else _completion(reply, body)
 
 
 def _head(body: dict[str, Any], kind: str) -> dict[str, Any]:

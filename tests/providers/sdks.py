@@ -40,4 +40,8 @@ class Sdk:
     ask: dict[str, Any]
     text: str
     units: dict[str, tuple[int, int]]
+    cost: float
     seen: Callable[[list[Any]], list[Any]] = field(repr=False)
+    id_begins: str = "payi_"
+    told_by_request: bool = False
+    """Whether the units are known before there is an answer."""

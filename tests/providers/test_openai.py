@@ -74,11 +74,18 @@ def test_the_bytes_of_an_answer_say_the_same(
         answer = getattr(sdk.chat.completions, raw).create(**ASK)
         if raw == "with_streaming_response":
             with answer as response:
-                assert json.loads(b"".join(response.iter_bytes())) == sample["body"]
+                assert said(b"".join(response.iter_bytes()), sample) == sample["body"]
 
     [event] = meter.events
     check(event, sample)
-    assert json.loads(str(event.provider_response_json)) == sample["body"]
+    assert said(str(event.provider_response_json), sample) == sample["body"]
+
+
+def said(text: str | bytes, sample: dict[str, Any]) -> object:
+    """Read what came over the wire: JSON, but for an answer that is only text."""
+    if isinstance(sample["body"], str):
+        return text if isinstance(text, str) else text.decode()
+    return json.loads(text)
 
 
 @samples("streams")

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _BYTES_PER_SECOND = 16_000
 """Of a sound file, for estimates only: 128 kbit/s, as most compressed ones have; speech in a raw one has twice that."""
+_BY_TOKEN, _TOKENS_PER_SECOND = "gpt-4o", 17
+"""Models that are billed by tokens of sound, and how many a second has: $0.006 a minute at $6 a million."""
 _BY_CHARACTER = ("tts-1", "tts-1-hd")
 _TOKENS_PER_CHARACTER = 1.3
 """What is spoken for a character, for estimates only: 20 tokens a second, 15 characters a second."""
@@ -28,24 +30,38 @@ _SUBTITLE_END = re.compile(r"--> *(?:(\d+):)?(\d+):(\d+)")
 
 def read_transcription(facts: CallFacts, answer: Any) -> Usage:
     """Return what a transcription or translation says it used, or how long it is; else an estimate by the file's size."""
+    return _transcription(facts, answer, _sent(facts))
+
+
+def _transcription(facts: CallFacts, answer: Any, sent: int) -> Usage:
     usage = getattr(answer, "usage", None)
     if is_reported(usage):
         return Usage(units=units_of(usage, read="audio"))
     duration = getattr(answer, "duration", None)
     if isinstance(duration, (int, float, str)) and float(duration) > 0:
         return Usage(units={"audio_seconds": (ceil(float(duration)), 0)})
-    if not isinstance(answer, str) and getattr(answer, "text", None) is None:
+    said = answer if isinstance(answer, str) else getattr(answer, "text", None)
+    if said is None:
         return Usage()
-    return Usage(units={"audio_seconds": (_seconds(facts, answer), 0)}, estimated=True)
+    seconds = _last_subtitle(said) or ceil(sent / _BYTES_PER_SECOND)
+    if str(facts.resource).startswith(_BY_TOKEN):
+        units: Units = {"audio": (seconds * _TOKENS_PER_SECOND, 0), "text": (0, estimate_tokens([said]))}
+    else:
+        units = {"audio_seconds": (seconds, 0)}
+    return Usage(units=units, estimated=True)
 
 
-def _seconds(facts: CallFacts, answer: Any) -> int:
-    """Estimate how long a recording was."""
-    ends = [
-        int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds) + 1
-        for hours, minutes, seconds in _SUBTITLE_END.findall(answer if isinstance(answer, str) else "")
-    ]
-    return max(ends, default=0) or ceil(sum(_sizes(facts.body.get("file"))) / _BYTES_PER_SECOND)
+def _last_subtitle(said: str) -> int:
+    """Return the second in which subtitles end, 0 for what is none."""
+    ends = _SUBTITLE_END.findall(said)
+    return max(
+        (int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds) + 1 for hours, minutes, seconds in ends), default=0
+    )
+
+
+def _sent(facts: CallFacts) -> int:
+    """Return how many bytes of sound were sent: ask before the file is closed."""
+    return sum(_sizes(facts.body.get("file")))
 
 
 def _sizes(file: Any) -> Iterator[int]:
@@ -66,11 +82,12 @@ def transcription_from(body: bytes) -> Any:
 class TranscriptionReader:
     """Gather the usage of a streamed transcription."""
 
-    __slots__ = ("_done", "_facts", "_texts")
+    __slots__ = ("_done", "_facts", "_sent", "_texts")
 
     def __init__(self, facts: CallFacts) -> None:
         """Take the call whose answer is streamed."""
         self._facts = facts
+        self._sent = _sent(facts)
         self._done: Any = None
         self._texts: list[str] = []
 
@@ -89,7 +106,7 @@ class TranscriptionReader:
 
     def usage(self) -> Usage:
         """Return what was used: as the event that ended it reported it, else an estimate by the file's size."""
-        return read_transcription(self._facts, "".join(self._texts) if self._done is None else self._done)
+        return _transcription(self._facts, "".join(self._texts) if self._done is None else self._done, self._sent)
 
 
 def read_speech(facts: CallFacts, answer: Any) -> Usage:

@@ -69,7 +69,7 @@ class ImageReader:
     def see(self, event: Any) -> bool:
         """Take the next event; none is hidden."""
         self.has_text = True
-        if event.type.endswith(".completed"):
+        if str(event.type).endswith(".completed"):
             self._complete.append(event)
         return False
 
