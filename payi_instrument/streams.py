@@ -26,10 +26,27 @@ _SEE = Guard("read a chunk")
 _END = Guard("end a stream")
 
 
+_HIDDEN = "_xproxy_result"
+
+
+def _own_result(answer: Any) -> Any:
+    try:
+        return answer.__dict__[_HIDDEN]
+    except KeyError:
+        raise AttributeError(name="xproxy_result", obj=answer) from None  # an answer that was not metered is as ever
+
+
+OWN_RESULT = property(_own_result)
+"""What shows a result that `attach` put out of sight."""
+
+
 def attach(answer: object, result: object) -> None:
-    """Put a result on an answer without changing it: beside a model's fields, as a plain attribute elsewhere."""
-    try:  # noqa: SIM105  # suppress() costs more than the rest of it
-        object.__setattr__(answer, "xproxy_result", result)
+    """Put a result on an answer without changing it: out of sight of a model's members, as a plain attribute elsewhere."""
+    try:
+        if getattr(type(answer), "xproxy_result", None) is OWN_RESULT:
+            answer.__dict__[_HIDDEN] = result
+        else:
+            object.__setattr__(answer, "xproxy_result", result)
     except (AttributeError, TypeError):  # a type without room for it: get_context()["last_result"] has the result
         pass
 

@@ -207,11 +207,15 @@ class Installation:
         logger.debug("payi: standing in for %s.%s", module.__name__, name)
 
     def _add_view(self, module: ModuleType, view: View) -> None:
+        """Let a class show results; one that holds its own goes on doing so, since answers outlive an instrumentation."""
         with self._lock:
             if not self.active:
                 return
-            holder = getattr(module, view.name)
-            holder.xproxy_result = property(lambda outer: getattr(getattr(outer, view.inner), "xproxy_result", None))
+            holder, inner = getattr(module, view.name), view.inner
+            if inner is None:
+                holder.xproxy_result = streams.OWN_RESULT
+                return
+            holder.xproxy_result = property(lambda outer: getattr(getattr(outer, inner), "xproxy_result", None))
             self._undo.append(lambda: delattr(holder, "xproxy_result"))
 
     def undo(self) -> None:

@@ -36,11 +36,14 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Name a class of an SDK that reads a stream through its attribute `inner`, and so should show its result too."""
+    """Name a class of an SDK that shows a result: that of the stream in its attribute `inner`, None for its own.
+
+    A class of answers that would show all its attributes, as a pydantic model does, keeps its own out of sight.
+    """
 
     module: str
     name: str
-    inner: str
+    inner: str | None = None
 
 
 class Kind(Enum):

@@ -33,6 +33,7 @@ targets = (
     Target("openai", "AsyncOpenAI.request", Shape.ASYNC),
 )
 views = (
+    View("openai._models", "BaseModel"),
     View("openai.lib.streaming.chat", "ChatCompletionStream", "_raw_stream"),
     View("openai.lib.streaming.chat", "AsyncChatCompletionStream", "_raw_stream"),
     View("openai.lib.streaming.responses", "ResponseStream", "_raw_stream"),
