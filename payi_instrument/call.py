@@ -97,6 +97,15 @@ class Settings:
     """Hosts that refused our request for a stream's usage."""
 
 
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What the drivers run a call with; `gate` is None where nothing may be stopped."""
+
+    settings: Settings
+    delivery: Delivery
+    gate: Gate | None
+
+
 class Call:
     """One call of a provider's SDK, from before it is made until its one event."""
 
@@ -118,14 +127,14 @@ class Call:
         "provider",
     )
 
-    def __init__(self, provider: Provider, facts: CallFacts, arguments: Arguments, settings: Settings) -> None:
-        """Begin a call: who it is for is settled now, the clock starts now."""
+    def __init__(self, provider: Provider, facts: CallFacts, arguments: Arguments | None, settings: Settings) -> None:
+        """Begin a call: who it is for is settled now, the clock starts now; one of a session has no arguments."""
         self.provider = provider
         self.attribution = override(scopes.attribution(scopes.current()), facts.headers)
         if facts.asked_for_usage and facts.host in settings.without_usage:
             facts = replace(facts, asked_for_usage=False)
         self.facts = facts
-        self.arguments = provider.prepare(facts, arguments)
+        self.arguments: Arguments = ((), {}) if arguments is None else provider.prepare(facts, arguments)
         self.event_id = new_id()
         logging = self.attribution.log_prompt_and_response
         self.logs = settings.log_prompt_and_response if logging is None else logging

@@ -62,7 +62,6 @@ class Ending:
         self._delivery = delivery
         self._answer = weakref.ref(answer)  # the answer holds us, not the other way round
         self._hooks: list[tuple[dict[str, Any], str, Any]] = []
-        attach(answer, None)
         _open.add(weakref.ref(self, _open.discard))
 
     def __del__(self) -> None:
@@ -130,6 +129,7 @@ def stand_in_stream(call: Call, delivery: Delivery, stream: Any, *, awaited: boo
     """Stand in an SDK's stream object: its chunks are seen, and however it ends the call does."""
     parts = call.provider.stream_parts(stream)
     call.begin_stream()
+    attach(stream, None)
     ending = Ending(call, delivery, stream)
     inner: Any = getattr(parts.holder, parts.attribute)
     setattr(parts.holder, parts.attribute, (AsyncChunks if awaited else Chunks)(inner, ending))
@@ -270,6 +270,7 @@ def tap_raw(call: Call, delivery: Delivery, answer: Any, *, awaited: bool) -> No
     """Tap the bytes of a raw response that was not read yet; every way of reading it goes through them."""
     response = call.provider.raw_response(answer)
     call.begin_stream()
+    attach(answer, None)
     ending = Ending(call, delivery, answer)
     tap = _Tap(call)
     if awaited:

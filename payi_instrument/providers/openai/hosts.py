@@ -6,7 +6,8 @@ Source: instrumentation-semantics section 6.1, provider shape 7. `host_mappings`
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+import sys
+from functools import cache, lru_cache
 from urllib.parse import urlsplit
 
 from payi_instrument.wire.headers import PayiCategories
@@ -71,3 +72,9 @@ def category_of(classes: tuple[str, ...], base_url: str, runtime: str | None = N
         if pattern.fullmatch(host):
             return category
     return _OLLAMA if url.port == _OLLAMA_PORT else PayiCategories.openai
+
+
+@cache
+def sdk() -> str:
+    """Return the SDK and its version, as events name it."""
+    return f"openai/{sys.modules['openai'].__version__}"
