@@ -1,7 +1,7 @@
 """Resolve the name of a model, at the time of an event, to the prices that were in force.
 
-The catalogue maps categories to the models of one or more providers; the file is made by `generate.py`. Reading it
-parses the JSON and nothing else: prices turn into numbers when a model is first asked for.
+The catalogue maps categories to the models of one or more providers; its files are made by `generate.py`. A provider's
+models are read when one of its categories is first asked, and prices turn into numbers when a model is.
 Source: resources-semantics sections 2 and 4, decision 1.
 """
 
@@ -34,9 +34,13 @@ _COMPACT_DATE = re.compile(r"-(20\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?=-|:
 class Catalogue:
     """Answer what a resource of a system category costs; immutable, safe for any number of threads."""
 
-    def __init__(self, document: Field) -> None:
-        """Take a parsed price file; raise `ValueError` when its frame is malformed (models are read when asked for)."""
-        providers = {name: Provider(models) for name, models in document.member("providers").members().items()}
+    def __init__(self, document: Field, folder: Path) -> None:
+        """Take a parsed price file, and the folder that the files which it names are in.
+
+        Raise `ValueError` when its frame is malformed; models are read when asked for.
+        """
+        stated = document.member("providers").members()
+        providers = {name: Provider(models, folder) for name, models in stated.items()}
         self._providers = list(providers.values())
         categories = document.member("categories").members()
         self._categories = {name: _read_category(category, providers) for name, category in categories.items()}
@@ -168,12 +172,12 @@ def _read_category(category: Field, providers: Mapping[str, Provider]) -> _Categ
 
 
 def load_catalogue(path: Path) -> Catalogue:
-    """Read a price file of the packaged file's shape and check all of it.
+    """Read a price file of the packaged file's shape, with those that it names, and check all of it.
 
-    `OSError` when it can't be read; `ValueError` that names the file, the place in it, the value and what belongs
+    `OSError` when one can't be read; `ValueError` that names the file, the place in it, the value and what belongs
     there.
     """
-    catalogue = Catalogue(read_document(path))
+    catalogue = Catalogue(read_document(path), path.parent)
     catalogue.check()
     return catalogue
 
@@ -181,4 +185,4 @@ def load_catalogue(path: Path) -> Catalogue:
 @cache
 def system_catalogue() -> Catalogue:
     """Return the packaged catalogue; the first call of a process reads it, unchecked (the build's tests do that)."""
-    return Catalogue(read_document(SYSTEM_FILE))
+    return Catalogue(read_document(SYSTEM_FILE), SYSTEM_FILE.parent)

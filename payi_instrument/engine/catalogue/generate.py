@@ -1,8 +1,10 @@
 """Make `system.json` from the price data of genai-prices and the hand-written `curated.json`.
 
-Run `python -m payi_instrument.engine.catalogue.generate` to renew the packaged file, with `--output PATH` to write
-another, with `--check` to see whether the file is what the installed source gives (exit code 1 when it is not; the
-date of generation doesn't count). Only this module imports genai-prices, and only a build or `prices refresh` runs it.
+The models of each provider are in a file of their own, `system/<provider>.json`, so that a program reads only those
+that it uses. Run `python -m payi_instrument.engine.catalogue.generate` to renew the packaged files, with
+`--output PATH` to write others, with `--check` to see whether the files are what the installed source gives (exit
+code 1 when they are not; the date of generation doesn't count). Only this module imports genai-prices, and only a
+build or `prices refresh` runs it.
 """
 
 from __future__ import annotations
@@ -87,8 +89,10 @@ _FINEST = Decimal(1).scaleb(-24)
 """Prices per hour don't divide evenly into seconds; 24 places give the right amount at the ledger's twelve."""
 
 
-def build_document(left_out: LeftOut) -> dict[str, object]:
-    """Return the catalogue as the file holds it, and count in `left_out` what of the source it can't hold.
+def build_documents(output: Path, left_out: LeftOut) -> dict[Path, Mapping[str, object]]:
+    """Return what each file of the catalogue holds, and count in `left_out` what of the source they can't hold.
+
+    `output` is the file that names the others.
 
     Raise `ValueError` when the curated file contradicts the source.
     """
@@ -101,13 +105,15 @@ def build_document(left_out: LeftOut) -> dict[str, object]:
         if provider.id in names
     }
     curate(models, curated)
-    return {
+    files = {provider: output.with_suffix("") / f"{provider}.json" for provider in models}
+    frame: dict[str, object] = {
         "about": "Prices of the providers' models in USD for one unit. Made by generate.py; edit curated.json instead.",
         "generated": datetime.now(UTC).date().isoformat(),
         "source": {"name": "genai-prices", "version": installed_version("genai-prices"), "licence": "MIT, see NOTICE"},
         "categories": categories.value,
-        "providers": models,
+        "providers": {provider: f"{file.parent.name}/{file.name}" for provider, file in files.items()},
     }
+    return {output: frame, **{file: models[provider] for provider, file in files.items()}}
 
 
 def _model(model: ModelInfo, left_out: LeftOut) -> ModelEntry | None:
@@ -238,8 +244,8 @@ def _clause(match: MatchLogic) -> Clause:
     return clause
 
 
-def _render(value: object, depth: int = 3, pad: str = "\n ") -> str:
-    """Write JSON with a line for each model: a change of one model is a change of one line."""
+def _render(value: object, depth: int, pad: str = "\n ") -> str:
+    """Write JSON with a line for each member, down to a depth: a change of one model is a change of one line."""
     if not depth or not isinstance(value, dict):
         return json.dumps(value, ensure_ascii=False)
     members = cast("dict[str, object]", value)
@@ -258,17 +264,19 @@ def _is_current(path: Path, document: Mapping[str, object]) -> bool:
 def main(arguments: Sequence[str]) -> int:
     """Run the generator; return the exit code."""
     parser = argparse.ArgumentParser(prog="generate", description="Make the price catalogue.")
-    parser.add_argument("--check", action="store_true", help="compare with the file instead of writing it")
+    parser.add_argument("--check", action="store_true", help="compare with the files instead of writing them")
     parser.add_argument("--output", type=Path, default=SYSTEM_FILE, help="the file; the packaged one by default")
     options = parser.parse_args(arguments)
     left_out: LeftOut = Counter()
-    document = build_document(left_out)
+    documents = build_documents(options.output, left_out)
     for what, count in sorted((+left_out).items()):
         sys.stdout.write(f"left out: {count} {what}\n")
     if not options.check:
-        options.output.write_text(_render(document) + "\n", encoding="utf-8")
+        for path, document in documents.items():
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(_render(document, 2 if path == options.output else 1) + "\n", encoding="utf-8")
         return 0
-    current = _is_current(options.output, document)
+    current = all(_is_current(path, document) for path, document in documents.items())
     sys.stdout.write(f"{options.output.name} is {'current' if current else 'out of date: run the generator'}\n")
     return 0 if current else 1
 

@@ -12,12 +12,14 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from payi_instrument.engine.catalogue.derivation import full_units
+from payi_instrument.engine.catalogue.document import read_document
 from payi_instrument.engine.catalogue.matching import read_clause
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
     from decimal import Decimal
+    from pathlib import Path
 
     from payi_instrument.engine.catalogue.document import Field
     from payi_instrument.engine.catalogue.matching import Matcher
@@ -42,12 +44,15 @@ class Period:
 
 
 class Provider:
-    """Find models by name and read their prices; nothing but the names is read up front."""
+    """Find models by name and read their prices; nothing is read up front."""
 
-    def __init__(self, models: Field) -> None:
-        """Take the provider's object of the file: models by name, in the order in which they are matched."""
-        self._models = models.members()
-        self._by_lower_name = {name.lower(): name for name in self._models}
+    def __init__(self, models: Field, folder: Path) -> None:
+        """Take the provider's member of the price file: its models, or the name of a file in `folder` that holds them.
+
+        Models come by name, in the order in which they are matched.
+        """
+        self._stated = models
+        self._folder = folder
         self._periods: dict[str, tuple[Period, ...]] = {}
 
     def names(self) -> list[str]:
@@ -76,6 +81,15 @@ class Provider:
         for model in self._models:
             self.periods(model)
         len(self._matchers)
+
+    @cached_property
+    def _models(self) -> dict[str, Field]:
+        stated = self._stated
+        return (read_document(self._folder / stated.text()) if isinstance(stated.value, str) else stated).members()
+
+    @cached_property
+    def _by_lower_name(self) -> dict[str, str]:
+        return {name.lower(): name for name in self._models}
 
     @cached_property
     def _matchers(self) -> list[tuple[str, Matcher]]:

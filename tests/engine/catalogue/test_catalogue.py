@@ -258,11 +258,15 @@ def test_repeated_questions_are_answered_from_memory() -> None:
     assert found("system.openai", "gpt-4.1-2025-04-14") is found("system.openai", "gpt-4.1-2025-04-14")
 
 
-def test_ids_do_not_depend_on_the_process_and_importing_reads_nothing() -> None:
+def test_ids_do_not_depend_on_the_process_and_only_what_is_asked_for_is_read() -> None:
     code = (
-        "import sys; from datetime import datetime, UTC; from payi_instrument.engine import catalogue\n"
-        "assert catalogue.system_catalogue.cache_info().currsize == 0\n"
+        "import pathlib, sys; from datetime import datetime, UTC\n"
+        "read, real = [], pathlib.Path.read_text\n"
+        "pathlib.Path.read_text = lambda path, **how: read.append(path.name) or real(path, **how)\n"
+        "from payi_instrument.engine import catalogue\n"
+        "assert read == []\n"
         "version = catalogue.system_catalogue().resolve('system.openai', 'gpt-4o', datetime(2026, 1, 1, tzinfo=UTC))\n"
+        "assert read == ['system.json', 'openai.json']\n"
         "assert 'genai_prices' not in sys.modules\n"
         "print(version.resource_id)"
     )

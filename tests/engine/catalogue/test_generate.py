@@ -200,7 +200,7 @@ def test_standard_prices_are_the_sources_from_the_first_day_of_a_version() -> No
 def test_what_the_file_cannot_hold_is_counted() -> None:
     left_out: Counter[str] = Counter()
 
-    generate.build_document(left_out)
+    generate.build_documents(SYSTEM_FILE, left_out)
 
     assert +left_out == {"models without a price": 8, "price variants for {'speed': 'fast'}": 5}
 
@@ -295,14 +295,17 @@ def test_check_minds_everything_but_the_date(tmp_path: Path) -> None:
 
     assert generate.main(check) == 1
     generate.main(["--output", str(output)])
-    written = output.read_text(encoding="utf-8")
     today = datetime.now(UTC).date().isoformat()
-    output.write_text(written.replace(today, "2001-01-01"), encoding="utf-8")
+    output.write_text(output.read_text(encoding="utf-8").replace(today, "2001-01-01"), encoding="utf-8")
     assert generate.main(check) == 0
-    output.write_text(written.replace('"0.000002"', '"0.000003"'), encoding="utf-8")
+    models = tmp_path / "prices" / "p.json"
+    written = models.read_text(encoding="utf-8")
+    models.write_text(written.replace('"0.000002"', '"0.000003"'), encoding="utf-8")
     assert generate.main(check) == 1
-    output.write_text("{", encoding="utf-8")
+    models.write_text("{", encoding="utf-8")
     assert generate.main(check) == 1
+    models.write_text(written, encoding="utf-8")
+    assert generate.main(check) == 0
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,30 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
     assert catalogue.resolve("mine", "xuno", NOW) is None
 
 
+def test_a_provider_may_be_in_a_file_of_its_own(tmp_path: Path) -> None:
+    path = file_of({"one": MODEL}, tmp_path)
+    document = json.loads(path.read_text(encoding="utf-8"))
+    (tmp_path / "p.json").write_text(json.dumps(document["providers"]["p"]), encoding="utf-8")
+    path.write_text(json.dumps({**document, "providers": {"p": "p.json"}}), encoding="utf-8")
+
+    assert load_catalogue(path).versions("mine", "one") == load_catalogue(file_of({"one": MODEL}, tmp_path)).versions(
+        "mine", "one"
+    )
+
+
+@pytest.mark.parametrize(("text", "error"), [(None, FileNotFoundError), ("{", ValueError), ('{"one": 1}', ValueError)])
+def test_a_providers_file_that_is_missing_or_malformed_is_refused_by_name(
+    text: str | None, error: type[Exception], tmp_path: Path
+) -> None:
+    path = file_of({}, tmp_path)
+    path.write_text('{"categories": {"mine": {"providers": ["p"]}}, "providers": {"p": "p.json"}}', encoding="utf-8")
+    if text is not None:
+        (tmp_path / "p.json").write_text(text, encoding="utf-8")
+
+    with pytest.raises(error, match=r"p\.json"):
+        load_catalogue(path)
+
+
 def test_the_first_model_that_matches_wins(tmp_path: Path) -> None:
     models: dict[str, object] = {name: {**MODEL, "match": {"contains": "x"}} for name in ("b", "a", "xy")}
 
