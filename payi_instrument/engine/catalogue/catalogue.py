@@ -8,7 +8,8 @@ Source: resources-semantics sections 2 and 4, decision 1.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,7 +57,7 @@ class Catalogue:
         """
         for version in reversed(self._remembered(category, resource)):
             if version.start <= at:
-                return version
+                return _at_hour(version, at) if version.hours else version
         return None
 
     def categories(self) -> list[str]:
@@ -116,9 +117,19 @@ class Catalogue:
                 large_context_threshold=period.large_context_threshold,
                 aliased_resource=period.aliased or (None if model == resource else model),
                 description=period.description,
+                hours=period.hours,
             )
             for period, end in zip(periods, ends, strict=True)
         )
+
+
+def _at_hour(version: ResourceVersion, at: datetime) -> ResourceVersion:
+    """Return a version with the prices of the hour."""
+    moment = at.astimezone(UTC).time()
+    for hours in version.hours:
+        if hours.cover(moment):
+            return replace(version, units=hours.units, large_context_threshold=hours.large_context_threshold)
+    return version
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,15 @@ class VersionEntry(TypedDict):
     units: dict[str, dict[str, str]]
 
 
+class HoursEntry(TypedDict):
+    """A member of `hours` in the price file: what stands in for a version's prices from `begin` to `end` of each day."""
+
+    begin: str
+    end: str
+    large_context_threshold: NotRequired[int]
+    units: dict[str, dict[str, str]]
+
+
 class AliasPart(TypedDict):
     """A member of `alias_of` in the price file."""
 
@@ -42,6 +51,7 @@ class ModelEntry(TypedDict, total=False):
     max_input_units: int
     max_output_units: int
     versions: list[VersionEntry]
+    hours: list[HoursEntry]
     alias_of: list[AliasPart]
 
 

@@ -36,12 +36,13 @@ from genai_prices.types import (
 )
 
 from payi_instrument.engine.catalogue.catalogue import SYSTEM_FILE
-from payi_instrument.engine.catalogue.curation import ModelEntry, VersionEntry, curate, midnight
+from payi_instrument.engine.catalogue.curation import HoursEntry, ModelEntry, VersionEntry, curate, midnight
 from payi_instrument.engine.catalogue.document import read_document
 from payi_instrument.engine.pricing import LARGE_CONTEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import time
 
     from genai_prices.types import ConditionalPrice, MatchLogic, ModelInfo, ModelPrice, PriceVariant
 
@@ -117,24 +118,30 @@ def build_documents(output: Path, left_out: LeftOut) -> dict[Path, Mapping[str, 
 
 
 def _model(model: ModelInfo, left_out: LeftOut) -> ModelEntry | None:
-    versions = list(_versions(_standard(model, left_out), left_out))
+    standard = _standard(model, left_out)
+    versions, hours = list(_versions(standard, left_out)), list(_hours(model, standard, left_out))
     if not versions:
         left_out["models without a price"] += 1
         return None
     entry: ModelEntry = {}
     if model.name and model.name != model.id:
         entry["description"] = model.name
+    if hours:
+        times = ", ".join(f"{item['begin']} to {item['end']}" for item in hours)
+        entry["description"] = f"{model.name or model.id}; other prices from {times} UTC"
     clause = _clause(model.match)
     if clause != {"equals": model.id}:
         entry["match"] = clause
     if model.context_window:
         entry["max_input_units"] = entry["max_output_units"] = model.context_window
     entry["versions"] = versions
+    if hours:
+        entry["hours"] = hours
     return entry
 
 
 def _standard(model: ModelInfo, left_out: LeftOut) -> ModelInfo:
-    """Drop prices for a time of day: the catalogue prices by date."""
+    """Drop prices for a time of day, which are no versions: see `_hours`."""
     variants = [variant for variant in model.price_variants or [] if not _by_time_of_day(variant)]
     left_out["price variants for a time of day"] += len(model.price_variants or []) - len(variants)
     known = [*_TIER_CONTEXTS.values(), {"service_tier": "default"}]
@@ -146,9 +153,24 @@ def _standard(model: ModelInfo, left_out: LeftOut) -> ModelInfo:
             left_out[f"price variants for {variant.when}"] += 1
     if not isinstance(model.prices, list):
         return replace(model, price_variants=variants)
-    prices = [price for price in model.prices if not _by_time_of_day(price)]
-    left_out["prices for a time of day"] += len(model.prices) - len(prices)
-    return replace(model, prices=prices, price_variants=variants)
+    return replace(model, prices=[p for p in model.prices if not _by_time_of_day(p)], price_variants=variants)
+
+
+def _hours(model: ModelInfo, standard: ModelInfo, left_out: LeftOut) -> Iterator[HoursEntry]:
+    """Yield what a model costs at times of day, whatever the date."""
+    for price in model.prices if isinstance(model.prices, list) else []:
+        if not isinstance(price.constraint, TimeOfDateConstraint):
+            continue
+        begin, end = _utc(price.constraint.start_time), _utc(price.constraint.end_time)
+        for version in list(_versions(replace(standard, prices=price.prices), left_out))[-1:]:
+            entry: HoursEntry = {"begin": begin, "end": end, "units": version["units"]}
+            if "large_context_threshold" in version:
+                entry["large_context_threshold"] = version["large_context_threshold"]
+            yield entry
+
+
+def _utc(moment: time) -> str:
+    return f"{datetime.combine(_BEGINNING, moment, moment.tzinfo or UTC).astimezone(UTC):%H:%M}"
 
 
 def _by_time_of_day(price: ConditionalPrice | PriceVariant) -> bool:

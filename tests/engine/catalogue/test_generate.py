@@ -275,6 +275,10 @@ def test_what_the_source_can_say_and_the_five_providers_do_not(
     batch = [version.units["text_batch"].input * 1_000_000 for version in dated]
     assert batch == [1, Decimal("0.8"), Decimal("0.7")]
     assert (dated[0].max_input_units, dated[0].max_output_units) == (9, 9)
+    assert dated[0].description == "dated; other prices from 00:00 to 08:00 UTC"
+    at_night = catalogue.resolve("mine", "dated", datetime(2026, 4, 1, 7, 59, tzinfo=UTC))
+    assert at_night is not None
+    assert (at_night.resource_id, at_night.units["text"].input * 1_000_000) == (dated[1].resource_id, Decimal("0.5"))
     [stepped] = catalogue.versions("mine", "stepped")
     assert stepped.large_context_threshold == 100
     assert stepped.units["text_large_context"].input * 1_000_000 == 2
@@ -283,7 +287,6 @@ def test_what_the_source_can_say_and_the_five_providers_do_not(
         "left out: 1 models without a price",
         "left out: 1 price variants for a time of day",
         "left out: 1 price variants for {'speed': 'fast'}",
-        "left out: 1 prices for a time of day",
         "left out: 1 prices named requests_kcount",
     ]
 
