@@ -53,7 +53,8 @@ class Catalogue:
 
         None when the catalogue does not know the name, or did not yet know a price then. The answer bears the name
         asked for; when another entry of the catalogue prices it, that entry's name is its `aliased_resource` and (but
-        for a dated alias such as `gpt-4o`, which has versions of its own) the `resource_id` is that entry's too.
+        for a dated alias such as `gpt-4o`, which has versions of its own) the `resource_id` is that entry's too. Where
+        prices change by the hour it has those of the hour.
         """
         for version in reversed(self._remembered(category, resource)):
             if version.start <= at:
