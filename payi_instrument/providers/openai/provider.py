@@ -55,10 +55,11 @@ def read_request(client: Any, arguments: Arguments) -> CallFacts | None:
         return None
     body = _body(options)
     host, category = _identity(client)
+    model = body.get("model") or getattr(client, "_azure_deployment", None)
     streamed = bool(arguments[1].get("stream"))
     return CallFacts(
         category=category,
-        resource=body.get("model") or getattr(client, "_azure_deployment", None),
+        resource=f"{endpoint.prefix}{model}" if model else None,
         library=sdk(),
         host=host,
         streamed=streamed,
