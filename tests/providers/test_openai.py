@@ -360,3 +360,16 @@ def test_instruments_choose_what_is_metered(sdk: OpenAI, standin: StandIn) -> No
     with metered(instruments={"system.openai"}) as meter:
         sdk.chat.completions.create(**ASK)
         assert len(meter.events) == 1
+
+
+@pytest.mark.parametrize(
+    "cast_to", [dict[str, Any], object, str, httpx2.Response], ids=["dict", "object", "str", "http"]
+)
+def test_an_answer_that_is_asked_for_by_hand_is_metered_whatever_its_type(
+    sdk: OpenAI, meter: MemoryMeter, cast_to: Any
+) -> None:
+    answer = sdk.post("/chat/completions", cast_to=cast_to, body=ASK)
+
+    assert answer
+    [event] = meter.events
+    assert (event.resource, event.units) == ("gpt-4o", {"text": (1200, 400)})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from operator import attrgetter
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from weakref import WeakKeyDictionary
@@ -18,7 +19,7 @@ from payi_instrument.providers._base import Arguments, Kind, Shape, StreamParts,
 from payi_instrument.providers.openai.endpoints import endpoint_of
 from payi_instrument.providers.openai.hosts import CATEGORIES, ROUTERS, category_of, sdk
 from payi_instrument.providers.openai.sessions import SESSIONS
-from payi_instrument.providers.openai.wire import Lenient, parsed
+from payi_instrument.providers.openai.wire import Lenient, lenient, parsed
 from payi_instrument.wire.headers import CLIENT_FAILURE, PREFIX
 
 if TYPE_CHECKING:
@@ -165,23 +166,29 @@ def kind(facts: CallFacts, answer: Any) -> Kind:
 
 
 class _Form(NamedTuple):
-    """What a class of the SDK is to us, and the member that holds the HTTP library's response, if any."""
+    """What a class of answers is to us, and how to get at the HTTP library's response behind it, if it shows one."""
 
     kind: Kind
-    response: str | None = None
+    response: Callable[[Any], Any] | None = None
+
+
+def _itself(response: Any) -> Any:
+    return response
 
 
 class _Forms(dict[type, _Form]):
-    """Tell the SDK's classes of answers apart; asking an answer for a member that it lacks is slow."""
+    """Tell the classes of answers apart; asking an answer for a member that it lacks is slow."""
 
     def __missing__(self, answer: type) -> _Form:
         names = {base.__name__ for base in answer.__mro__}
         if names & {"LegacyAPIResponse", "BaseAPIResponse"}:
-            form = _Form(Kind.RAW, "http_response")
+            form = _Form(Kind.RAW, attrgetter("http_response"))
         elif names & {"Stream", "AsyncStream"}:
-            form = _Form(Kind.STREAM, "response")
+            form = _Form(Kind.STREAM, attrgetter("response"))
         elif "HttpxBinaryResponseContent" in names:
-            form = _Form(Kind.WHOLE, "response")
+            form = _Form(Kind.WHOLE, attrgetter("response"))
+        elif answer.__module__.startswith("httpx"):  # asked for by `cast_to`
+            form = _Form(Kind.WHOLE, _itself)
         else:
             form = _Form(Kind.WHOLE)
         self[answer] = form
@@ -205,8 +212,10 @@ def read_answer(facts: CallFacts, answer: Any) -> Usage:
     """Return what a whole answer says it used; an estimate when it says nothing and must have used something."""
     response = _FORM[type(answer)].response
     if response is not None:
-        return read_bytes(facts, getattr(answer, response).content)
-    return _endpoint(facts).read(facts, answer)
+        return read_bytes(facts, response(answer).content)
+    if isinstance(answer, str):
+        return read_bytes(facts, answer.encode())
+    return _endpoint(facts).read(facts, lenient(answer) if isinstance(answer, dict) else answer)
 
 
 def read_bytes(facts: CallFacts, body: bytes) -> Usage:
@@ -250,7 +259,7 @@ def parse_chunk(data: str) -> Any:
 def response_headers(answer: Any) -> Mapping[str, str]:
     """Return the headers of a stream or a raw response; a parsed answer does not show them."""
     response = _FORM[type(answer)].response
-    return {} if response is None else dict(getattr(answer, response).headers)
+    return {} if response is None else dict(response(answer).headers)
 
 
 def log_request(facts: CallFacts, *, inline_data: bool) -> str | None:

@@ -21,6 +21,13 @@ def _lenient(value: dict[str, Any]) -> Lenient:
     return Lenient(**value)
 
 
+def lenient(value: Any) -> Any:
+    """Return a parsed JSON value with its objects as `Lenient`."""
+    if isinstance(value, dict):
+        return Lenient(**{name: lenient(item) for name, item in cast("dict[str, Any]", value).items()})
+    return [lenient(item) for item in listed(value)] if isinstance(value, list) else value
+
+
 def parsed(text: str | bytes) -> Any:
     """Return what a JSON text says, its objects as `Lenient`; None for what is not JSON."""
     try:
