@@ -119,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         content = self.rfile.read(int(self.headers["content-length"]))
-        body = json.loads(content) if "json" in self.headers["content-type"] else self._fields(content)
+        body = json.loads(content or b"{}") if "json" in self.headers["content-type"] else self._fields(content)
         self._answer("POST", body)
 
     def do_GET(self) -> None:

@@ -31,11 +31,13 @@ from payi_instrument.wire.headers import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from payi_instrument.event import Result
+    from payi_instrument.event import Attribution, Result
     from payi_instrument.mappings import Mappings
     from payi_instrument.providers._base import Arguments, Provider, StreamReader
 
 _MAX_DESCRIPTION = 2000
+_MAX_BEGUN = 10_000
+"""How many jobs are remembered by those who began them."""
 _OK = 200
 _FAILED_FROM = 400
 _SECRETS = ("authorization", "cookie", "set-cookie", "proxy-authorization", "x-amz-security-token")
@@ -95,6 +97,17 @@ class Settings:
     mappings: Mappings
     without_usage: set[str] = field(default_factory=set[str])
     """Hosts that refused our request for a stream's usage."""
+    begun: dict[str, Attribution] = field(default_factory=dict[str, "Attribution"])
+    """For whom work that goes on after its call was begun, by the id that it is asked for by later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What the drivers run a call with; `gate` is None where nothing may be stopped."""
+
+    settings: Settings
+    delivery: Delivery
+    gate: Gate | None
 
 
 class Call:
@@ -118,14 +131,14 @@ class Call:
         "provider",
     )
 
-    def __init__(self, provider: Provider, facts: CallFacts, arguments: Arguments, settings: Settings) -> None:
-        """Begin a call: who it is for is settled now, the clock starts now."""
+    def __init__(self, provider: Provider, facts: CallFacts, arguments: Arguments | None, settings: Settings) -> None:
+        """Begin a call: who it is for is settled now, the clock starts now; one of a session has no arguments."""
         self.provider = provider
         self.attribution = override(scopes.attribution(scopes.current()), facts.headers)
         if facts.asked_for_usage and facts.host in settings.without_usage:
             facts = replace(facts, asked_for_usage=False)
         self.facts = facts
-        self.arguments = provider.prepare(facts, arguments)
+        self.arguments: Arguments = ((), {}) if arguments is None else provider.prepare(facts, arguments)
         self.event_id = new_id()
         logging = self.attribution.log_prompt_and_response
         self.logs = settings.log_prompt_and_response if logging is None else logging
@@ -260,7 +273,10 @@ class Call:
             return None
         usage = self._known(self._read(read, source))
         if self.facts.reports_later and not usage.units:
+            self._remember(usage.response_id)
             return None
+        if usage.once and usage.response_id is not None:
+            self.attribution = self._settings.begun.get(usage.response_id, self.attribution)
         event = self._event(usage, {})
         event.http_status_code = _OK
         with _READ:
@@ -284,6 +300,14 @@ class Call:
         if usage is None:
             self._properties[CAPTURE_ERROR] = "true"
         return usage or Usage()
+
+    def _remember(self, job: str | None) -> None:
+        """Keep for whom a job was begun: who asks for it later, perhaps in another scope, does not pay for it."""
+        begun = self._settings.begun
+        if self.facts.costs and job is not None:
+            if len(begun) >= _MAX_BEGUN:
+                begun.clear()
+            begun.setdefault(job, self.attribution)
 
     def _known(self, usage: Usage) -> Usage:
         """Leave out an estimate of work that goes on: whoever sees its end knows what it used."""

@@ -16,7 +16,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, cast
 
 from payi_instrument import guard, scope, streams
-from payi_instrument.call import Settings
+from payi_instrument.call import Runtime, Settings
 from payi_instrument.client.client import AsyncPayi, Payi
 from payi_instrument.config import Config, instrument_config
 from payi_instrument.declared import declared
@@ -27,7 +27,7 @@ from payi_instrument.delivery.meter import Meter
 from payi_instrument.gate import BlockGate
 from payi_instrument.mappings import read_mappings
 from payi_instrument.otel import OpenTelemetry
-from payi_instrument.wrappers import Installation, Runtime
+from payi_instrument.wrappers import Installation
 
 if TYPE_CHECKING:
     import logging

@@ -26,10 +26,27 @@ _SEE = Guard("read a chunk")
 _END = Guard("end a stream")
 
 
+_HIDDEN = "_xproxy_result"
+
+
+def _own_result(answer: Any) -> Any:
+    try:
+        return answer.__dict__[_HIDDEN]
+    except KeyError:
+        raise AttributeError(name="xproxy_result", obj=answer) from None  # an answer that was not metered is as ever
+
+
+OWN_RESULT = property(_own_result)
+"""What shows a result that `attach` put out of sight."""
+
+
 def attach(answer: object, result: object) -> None:
-    """Put a result on an answer without changing it: beside a model's fields, as a plain attribute elsewhere."""
-    try:  # noqa: SIM105  # suppress() costs more than the rest of it
-        object.__setattr__(answer, "xproxy_result", result)
+    """Put a result on an answer without changing it: out of sight of a model's members, as a plain attribute elsewhere."""
+    try:
+        if getattr(type(answer), "xproxy_result", None) is OWN_RESULT:
+            answer.__dict__[_HIDDEN] = result
+        else:
+            object.__setattr__(answer, "xproxy_result", result)
     except (AttributeError, TypeError):  # a type without room for it: get_context()["last_result"] has the result
         pass
 
@@ -45,7 +62,6 @@ class Ending:
         self._delivery = delivery
         self._answer = weakref.ref(answer)  # the answer holds us, not the other way round
         self._hooks: list[tuple[dict[str, Any], str, Any]] = []
-        attach(answer, None)
         _open.add(weakref.ref(self, _open.discard))
 
     def __del__(self) -> None:
@@ -113,6 +129,7 @@ def stand_in_stream(call: Call, delivery: Delivery, stream: Any, *, awaited: boo
     """Stand in an SDK's stream object: its chunks are seen, and however it ends the call does."""
     parts = call.provider.stream_parts(stream)
     call.begin_stream()
+    attach(stream, None)
     ending = Ending(call, delivery, stream)
     inner: Any = getattr(parts.holder, parts.attribute)
     setattr(parts.holder, parts.attribute, (AsyncChunks if awaited else Chunks)(inner, ending))
@@ -253,6 +270,7 @@ def tap_raw(call: Call, delivery: Delivery, answer: Any, *, awaited: bool) -> No
     """Tap the bytes of a raw response that was not read yet; every way of reading it goes through them."""
     response = call.provider.raw_response(answer)
     call.begin_stream()
+    attach(answer, None)
     ending = Ending(call, delivery, answer)
     tap = _Tap(call)
     if awaited:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import threading
 import weakref
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,28 +20,20 @@ from payi_instrument.call import Call
 from payi_instrument.context import carry
 from payi_instrument.guard import Guard, logger
 from payi_instrument.providers._base import Kind, Shape
+from payi_instrument.sessions import SessionDriver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from concurrent.futures import ThreadPoolExecutor
     from types import ModuleType
 
-    from payi_instrument.call import Delivery, Gate, Settings
+    from payi_instrument.call import Runtime
     from payi_instrument.event import UsageEvent
-    from payi_instrument.providers._base import Arguments, Provider, View
+    from payi_instrument.providers._base import Arguments, Provider, Target, View
 
 _BEGIN = Guard("begin a call")
 _FINISH = Guard("end a call")
 _INSTALL = Guard("stand in for a function; it is left alone")
-
-
-@dataclass(frozen=True, slots=True)
-class Runtime:
-    """What the drivers run a call with; `gate` is None where nothing may be stopped."""
-
-    settings: Settings
-    delivery: Delivery
-    gate: Gate | None
 
 
 class Driver:
@@ -165,11 +156,18 @@ class Installation:
     def provider(self, provider: Provider, runtime: Runtime) -> None:
         """Stand in for a provider's functions now, or once its SDK is imported; none is imported here."""
         driver = Driver(provider, runtime)
-        for target in provider.targets:
-            stand_in = driver.acall if target.shape is Shape.ASYNC else driver.call
-            self._when_imported(target.module, partial(self._replace, name=target.name, stand_in=stand_in))
+        self._stand_in(provider.targets, driver.call, driver.acall)
+        if provider.sessions is not None:
+            sessions = SessionDriver(provider, provider.sessions, runtime)
+            self._stand_in(provider.sessions.receive, sessions.receive, sessions.areceive)
+            self._stand_in(provider.sessions.send, sessions.send, sessions.asend)
         for view in provider.views:
             self._when_imported(view.module, partial(self._add_view, view=view))
+
+    def _stand_in(self, targets: Iterable[Target], sync: Callable[..., Any], awaited: Callable[..., Any]) -> None:
+        for target in targets:
+            stand_in = awaited if target.shape is Shape.ASYNC else sync
+            self._when_imported(target.module, partial(self._replace, name=target.name, stand_in=stand_in))
 
     def threads(self, mode: str) -> None:
         """Let executors carry the scope of each item; with `inherit`, plain threads carry their starter's too.
@@ -207,11 +205,15 @@ class Installation:
         logger.debug("payi: standing in for %s.%s", module.__name__, name)
 
     def _add_view(self, module: ModuleType, view: View) -> None:
+        """Let a class show results; one that holds its own goes on doing so, since answers outlive an instrumentation."""
         with self._lock:
             if not self.active:
                 return
-            holder = getattr(module, view.name)
-            holder.xproxy_result = property(lambda outer: getattr(getattr(outer, view.inner), "xproxy_result", None))
+            holder, inner = getattr(module, view.name), view.inner
+            if inner is None:
+                holder.xproxy_result = streams.OWN_RESULT
+                return
+            holder.xproxy_result = property(lambda outer: getattr(getattr(outer, inner), "xproxy_result", None))
             self._undo.append(lambda: delattr(holder, "xproxy_result"))
 
     def undo(self) -> None:

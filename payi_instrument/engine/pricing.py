@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Context, Decimal, Inexact
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
+    from datetime import datetime, time
 
 ZERO = Decimal(0)
 _PLACES = 12
@@ -60,11 +60,30 @@ class UnitPrice:
         object.__setattr__(self, "is_fine", is_fine)
 
 
+class HourlyPrices(NamedTuple):
+    """Hold what units cost on every day from `begin` (inclusive) to `end` (exclusive), times in UTC.
+
+    An end before its begin is on the next day.
+    """
+
+    begin: time
+    end: time
+    units: Mapping[str, UnitPrice]
+    large_context_threshold: int | None = None
+
+    def cover(self, moment: time) -> bool:
+        """Say whether they are in force at a time of day."""
+        if self.end < self.begin:
+            return moment >= self.begin or moment < self.end
+        return self.begin <= moment < self.end
+
+
 @dataclass(frozen=True, slots=True)
 class ResourceVersion:
     """Describe one priced version of a resource, valid from `start` (inclusive) to `end` (exclusive, None = open).
 
-    Source: wire-api section 5 (`CategoryResourceResponse`), resources-semantics sections 3 and 4.
+    `hours` are the times of day at which it costs something else. Source: wire-api section 5
+    (`CategoryResourceResponse`), resources-semantics sections 3 and 4.
     """
 
     category: str
@@ -80,6 +99,7 @@ class ResourceVersion:
     large_context_threshold: int | None = None
     aliased_resource: str | None = None
     description: str | None = None
+    hours: tuple[HourlyPrices, ...] = ()
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from payi_instrument.event import CallFacts, Failure, Usage
 
@@ -36,11 +36,14 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Name a class of an SDK that reads a stream through its attribute `inner`, and so should show its result too."""
+    """Name a class of an SDK that shows a result: that of the stream in its attribute `inner`, None for its own.
+
+    A class of answers that would show all its attributes, as a pydantic model does, keeps its own out of sight.
+    """
 
     module: str
     name: str
-    inner: str
+    inner: str | None = None
 
 
 class Kind(Enum):
@@ -80,6 +83,40 @@ class StreamReader(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Say what a message of a session belongs to: the answer `key`, which `chunk` is a piece of, the last one when `ends`.
+
+    `facts` are those of the call that the answer is metered as, should this be its first piece.
+    """
+
+    key: str
+    facts: CallFacts
+    chunk: object
+    ends: bool
+
+
+class Session(Protocol):
+    """Read the messages of one connection; it must not hold the connection."""
+
+    def received(self, message: Any) -> Turn | None:
+        """Take a message that came, return what it belongs to, None for one that is of no answer."""
+        ...
+
+    def sending(self, message: Any) -> CallFacts | None:
+        """Take a message that is to be sent, return what it asks for, None for one that costs nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """Name an SDK's functions that receive a message of a session and return it, and those that send one."""
+
+    receive: tuple[Target, ...]
+    send: tuple[Target, ...]
+    open: Callable[[Any], Session]
+
+
 class Provider(Protocol):
     """Read one SDK."""
 
@@ -89,6 +126,8 @@ class Provider(Protocol):
     """The names in `instruments=` that switch this provider on."""
     targets: tuple[Target, ...]
     views: tuple[View, ...]
+    sessions: Sessions | None
+    """Connections on which several answers come; None for an SDK that has none."""
 
     def read_request(self, client: Any, arguments: Arguments) -> CallFacts | None:
         """Return what a call is about, None for one that is not metered."""

@@ -29,7 +29,11 @@ class PayiHeaderNames:
 
 
 class PayiCategories:
-    """Name the system categories that the capture layer reports."""
+    """Name the system categories that the capture layer reports.
+
+    Those down to `databricks_google` are the official client's. The others are ours: hosts that speak OpenAI's wire, at
+    prices of their own.
+    """
 
     anthropic: Final = "system.anthropic"
     openai: Final = "system.openai"
@@ -40,6 +44,17 @@ class PayiCategories:
     databricks_azure: Final = "system.databricks.azure"
     databricks_aws: Final = "system.databricks.aws"
     databricks_google: Final = "system.databricks.google"
+    cerebras: Final = "system.cerebras"
+    deepseek: Final = "system.deepseek"
+    fireworks: Final = "system.fireworks"
+    groq: Final = "system.groq"
+    mistral: Final = "system.mistral"
+    moonshot: Final = "system.moonshot"
+    openrouter: Final = "system.openrouter"
+    perplexity: Final = "system.perplexity"
+    together: Final = "system.together"
+    xai: Final = "system.xai"
+    zai: Final = "system.zai"
 
 
 class PayiPropertyNames:

@@ -177,7 +177,7 @@ def seen(items: list[Any]) -> list[Any]:
 def shown(item: Any) -> Any:
     if not isinstance(item, BaseModel):
         return repr(item)
-    return item, repr(item), item.model_dump(warnings=False), item.model_dump_json(warnings=False)
+    return item, dict(item), repr(item), item.model_dump(warnings=False), item.model_dump_json(warnings=False)
 
 
 def client_for(standin: StandIn) -> OpenAI:

@@ -1,14 +1,15 @@
 """Resolve the name of a model, at the time of an event, to the prices that were in force.
 
-The catalogue maps categories to the models of one or more providers; the file is made by `generate.py`. Reading it
-parses the JSON and nothing else: prices turn into numbers when a model is first asked for.
+The catalogue maps categories to the models of one or more providers; its files are made by `generate.py`. A provider's
+models are read when one of its categories is first asked, and prices turn into numbers when a model is.
 Source: resources-semantics sections 2 and 4, decision 1.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,9 +35,13 @@ _COMPACT_DATE = re.compile(r"-(20\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?=-|:
 class Catalogue:
     """Answer what a resource of a system category costs; immutable, safe for any number of threads."""
 
-    def __init__(self, document: Field) -> None:
-        """Take a parsed price file; raise `ValueError` when its frame is malformed (models are read when asked for)."""
-        providers = {name: Provider(models) for name, models in document.member("providers").members().items()}
+    def __init__(self, document: Field, folder: Path) -> None:
+        """Take a parsed price file, and the folder that the files which it names are in.
+
+        Raise `ValueError` when its frame is malformed; models are read when asked for.
+        """
+        stated = document.member("providers").members()
+        providers = {name: Provider(models, folder) for name, models in stated.items()}
         self._providers = list(providers.values())
         categories = document.member("categories").members()
         self._categories = {name: _read_category(category, providers) for name, category in categories.items()}
@@ -48,11 +53,12 @@ class Catalogue:
 
         None when the catalogue does not know the name, or did not yet know a price then. The answer bears the name
         asked for; when another entry of the catalogue prices it, that entry's name is its `aliased_resource` and (but
-        for a dated alias such as `gpt-4o`, which has versions of its own) the `resource_id` is that entry's too.
+        for a dated alias such as `gpt-4o`, which has versions of its own) the `resource_id` is that entry's too. Where
+        prices change by the hour it has those of the hour.
         """
         for version in reversed(self._remembered(category, resource)):
             if version.start <= at:
-                return version
+                return _at_hour(version, at) if version.hours else version
         return None
 
     def categories(self) -> list[str]:
@@ -112,9 +118,19 @@ class Catalogue:
                 large_context_threshold=period.large_context_threshold,
                 aliased_resource=period.aliased or (None if model == resource else model),
                 description=period.description,
+                hours=period.hours,
             )
             for period, end in zip(periods, ends, strict=True)
         )
+
+
+def _at_hour(version: ResourceVersion, at: datetime) -> ResourceVersion:
+    """Return a version with the prices of the hour."""
+    moment = at.astimezone(UTC).time()
+    for hours in version.hours:
+        if hours.cover(moment):
+            return replace(version, units=hours.units, large_context_threshold=hours.large_context_threshold)
+    return version
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,12 +184,12 @@ def _read_category(category: Field, providers: Mapping[str, Provider]) -> _Categ
 
 
 def load_catalogue(path: Path) -> Catalogue:
-    """Read a price file of the packaged file's shape and check all of it.
+    """Read a price file of the packaged file's shape, with those that it names, and check all of it.
 
-    `OSError` when it can't be read; `ValueError` that names the file, the place in it, the value and what belongs
+    `OSError` when one can't be read; `ValueError` that names the file, the place in it, the value and what belongs
     there.
     """
-    catalogue = Catalogue(read_document(path))
+    catalogue = Catalogue(read_document(path), path.parent)
     catalogue.check()
     return catalogue
 
@@ -181,4 +197,4 @@ def load_catalogue(path: Path) -> Catalogue:
 @cache
 def system_catalogue() -> Catalogue:
     """Return the packaged catalogue; the first call of a process reads it, unchecked (the build's tests do that)."""
-    return Catalogue(read_document(SYSTEM_FILE))
+    return Catalogue(read_document(SYSTEM_FILE), SYSTEM_FILE.parent)

@@ -1,13 +1,13 @@
 """Add what `curated.json` knows to the models that the generator made from its source.
 
-Three things the source leaves out: release dates, with the aliases that move from one dated model to the next, and
-caps of input and output.
+What the source leaves out: models that cost nothing, release dates, with the aliases that move from one dated model to
+the next, prices of audio, and caps of input and output.
 """
 
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, NotRequired, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypeAlias, TypedDict, cast
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +27,15 @@ class VersionEntry(TypedDict):
     units: dict[str, dict[str, str]]
 
 
+class HoursEntry(TypedDict):
+    """A member of `hours` in the price file: what stands in for a version's prices from `begin` to `end` of each day."""
+
+    begin: str
+    end: str
+    large_context_threshold: NotRequired[int]
+    units: dict[str, dict[str, str]]
+
+
 class AliasPart(TypedDict):
     """A member of `alias_of` in the price file."""
 
@@ -42,6 +51,7 @@ class ModelEntry(TypedDict, total=False):
     max_input_units: int
     max_output_units: int
     versions: list[VersionEntry]
+    hours: list[HoursEntry]
     alias_of: list[AliasPart]
 
 
@@ -57,14 +67,21 @@ def midnight(day: str) -> str:
 def curate(providers: Models, curated: Field) -> None:
     """Change `providers` as the curated file says.
 
-    Raise `ValueError` naming the place in that file when it names a model that the source doesn't price, or states a
-    price that the source contradicts.
+    Raise `ValueError` naming the place in that file when it names a model that the source doesn't price, adds one that
+    the source does price, or states a price that the source contradicts.
     """
+    for models, name, model in _models(providers, curated.member("added")):
+        if name in models:
+            model.refuse("a model that the source does not price; remove this one")
+        models[name] = cast("ModelEntry", model.value)
     for models, name, model in _models(providers, curated.member("dated")):
         models[name] = _dated(models, model)
     for models, name, targets in _models(providers, curated.member("aliases")):
         parts = [(_versions(models, target)[0]["start"], target.text()) for target in targets.items()]
         models[name] = {"alias_of": [{"start": start, "resource": target} for start, target in parts]}
+    for models, name, prices in _models(providers, curated.member("audio_mtok")):
+        for version in _entry(models, name, prices).get("versions", []):
+            _add_audio(version, prices)
     for models, name, cap in _models(providers, curated.member("max_input_units")):
         _entry(models, name, cap)["max_input_units"] = cap.count()
     for models, name, cap in _models(providers, curated.member("max_output_units")):
@@ -102,6 +119,13 @@ def _dated(models: Mapping[str, ModelEntry], model: Field) -> ModelEntry:
     copied.pop("match", None)
     copied["versions"] = [{**versions[first], "start": start}, *versions[first + 1 :]]
     return copied
+
+
+def _add_audio(version: VersionEntry, audio_mtok: Field) -> None:
+    if "audio" in version["units"]:
+        audio_mtok.refuse("a model without a price of audio in the source; remove this one")
+    sides = zip(("input", "output"), audio_mtok.items(), strict=True)
+    version["units"]["audio"] = {side: f"{(price.price() / _PER).normalize():f}" for side, price in sides}
 
 
 def _agree(version: VersionEntry, text_mtok: Field) -> None:

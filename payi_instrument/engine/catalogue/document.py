@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from decimal import Decimal
 from typing import TYPE_CHECKING, NoReturn, cast
 
@@ -87,6 +87,16 @@ class Field:
         if moment is None or moment.tzinfo is None:
             self.refuse('a time with its zone, such as "2024-05-13T00:00:00Z"')
         return moment.astimezone(UTC)
+
+    def hour(self) -> time:
+        """Read a time of day, which is meant in UTC."""
+        try:
+            hour = time.fromisoformat(self.text())
+        except ValueError:
+            hour = None
+        if hour is None or hour.tzinfo is not None:
+            self.refuse('a time of day in UTC, such as "16:30"')
+        return hour
 
     def pattern(self) -> re.Pattern[str]:
         """Read a regular expression."""

@@ -1,8 +1,10 @@
 """Make `system.json` from the price data of genai-prices and the hand-written `curated.json`.
 
-Run `python -m payi_instrument.engine.catalogue.generate` to renew the packaged file, with `--output PATH` to write
-another, with `--check` to see whether the file is what the installed source gives (exit code 1 when it is not; the
-date of generation doesn't count). Only this module imports genai-prices, and only a build or `prices refresh` runs it.
+The models of each provider are in a file of their own, `system/<provider>.json`, so that a program reads only those
+that it uses. Run `python -m payi_instrument.engine.catalogue.generate` to renew the packaged files, with
+`--output PATH` to write others, with `--check` to see whether the files are what the installed source gives (exit
+code 1 when they are not; the date of generation doesn't count). Only this module imports genai-prices, and only a
+build or `prices refresh` runs it.
 """
 
 from __future__ import annotations
@@ -34,12 +36,13 @@ from genai_prices.types import (
 )
 
 from payi_instrument.engine.catalogue.catalogue import SYSTEM_FILE
-from payi_instrument.engine.catalogue.curation import ModelEntry, VersionEntry, curate, midnight
+from payi_instrument.engine.catalogue.curation import HoursEntry, ModelEntry, VersionEntry, curate, midnight
 from payi_instrument.engine.catalogue.document import read_document
 from payi_instrument.engine.pricing import LARGE_CONTEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import time
 
     from genai_prices.types import ConditionalPrice, MatchLogic, ModelInfo, ModelPrice, PriceVariant
 
@@ -87,8 +90,10 @@ _FINEST = Decimal(1).scaleb(-24)
 """Prices per hour don't divide evenly into seconds; 24 places give the right amount at the ledger's twelve."""
 
 
-def build_document(left_out: LeftOut) -> dict[str, object]:
-    """Return the catalogue as the file holds it, and count in `left_out` what of the source it can't hold.
+def build_documents(output: Path, left_out: LeftOut) -> dict[Path, Mapping[str, object]]:
+    """Return what each file of the catalogue holds, and count in `left_out` what of the source they can't hold.
+
+    `output` is the file that names the others.
 
     Raise `ValueError` when the curated file contradicts the source.
     """
@@ -101,34 +106,42 @@ def build_document(left_out: LeftOut) -> dict[str, object]:
         if provider.id in names
     }
     curate(models, curated)
-    return {
+    files = {provider: output.with_suffix("") / f"{provider}.json" for provider in models}
+    frame: dict[str, object] = {
         "about": "Prices of the providers' models in USD for one unit. Made by generate.py; edit curated.json instead.",
         "generated": datetime.now(UTC).date().isoformat(),
         "source": {"name": "genai-prices", "version": installed_version("genai-prices"), "licence": "MIT, see NOTICE"},
         "categories": categories.value,
-        "providers": models,
+        "providers": {provider: f"{file.parent.name}/{file.name}" for provider, file in files.items()},
     }
+    return {output: frame, **{file: models[provider] for provider, file in files.items()}}
 
 
 def _model(model: ModelInfo, left_out: LeftOut) -> ModelEntry | None:
-    versions = list(_versions(_standard(model, left_out), left_out))
+    standard = _standard(model, left_out)
+    versions, hours = list(_versions(standard, left_out)), list(_hours(model, standard, left_out))
     if not versions:
         left_out["models without a price"] += 1
         return None
     entry: ModelEntry = {}
     if model.name and model.name != model.id:
         entry["description"] = model.name
+    if hours:
+        times = ", ".join(f"{item['begin']} to {item['end']}" for item in hours)
+        entry["description"] = f"{model.name or model.id}; other prices from {times} UTC"
     clause = _clause(model.match)
     if clause != {"equals": model.id}:
         entry["match"] = clause
     if model.context_window:
         entry["max_input_units"] = entry["max_output_units"] = model.context_window
     entry["versions"] = versions
+    if hours:
+        entry["hours"] = hours
     return entry
 
 
 def _standard(model: ModelInfo, left_out: LeftOut) -> ModelInfo:
-    """Drop prices for a time of day: the catalogue prices by date."""
+    """Drop prices for a time of day, which are no versions: see `_hours`."""
     variants = [variant for variant in model.price_variants or [] if not _by_time_of_day(variant)]
     left_out["price variants for a time of day"] += len(model.price_variants or []) - len(variants)
     known = [*_TIER_CONTEXTS.values(), {"service_tier": "default"}]
@@ -140,9 +153,24 @@ def _standard(model: ModelInfo, left_out: LeftOut) -> ModelInfo:
             left_out[f"price variants for {variant.when}"] += 1
     if not isinstance(model.prices, list):
         return replace(model, price_variants=variants)
-    prices = [price for price in model.prices if not _by_time_of_day(price)]
-    left_out["prices for a time of day"] += len(model.prices) - len(prices)
-    return replace(model, prices=prices, price_variants=variants)
+    return replace(model, prices=[p for p in model.prices if not _by_time_of_day(p)], price_variants=variants)
+
+
+def _hours(model: ModelInfo, standard: ModelInfo, left_out: LeftOut) -> Iterator[HoursEntry]:
+    """Yield what a model costs at times of day, whatever the date."""
+    for price in model.prices if isinstance(model.prices, list) else []:
+        if not isinstance(price.constraint, TimeOfDateConstraint):
+            continue
+        begin, end = _utc(price.constraint.start_time), _utc(price.constraint.end_time)
+        for version in list(_versions(replace(standard, prices=price.prices), left_out))[-1:]:
+            entry: HoursEntry = {"begin": begin, "end": end, "units": version["units"]}
+            if "large_context_threshold" in version:
+                entry["large_context_threshold"] = version["large_context_threshold"]
+            yield entry
+
+
+def _utc(moment: time) -> str:
+    return f"{datetime.combine(_BEGINNING, moment, moment.tzinfo or UTC).astimezone(UTC):%H:%M}"
 
 
 def _by_time_of_day(price: ConditionalPrice | PriceVariant) -> bool:
@@ -238,8 +266,8 @@ def _clause(match: MatchLogic) -> Clause:
     return clause
 
 
-def _render(value: object, depth: int = 3, pad: str = "\n ") -> str:
-    """Write JSON with a line for each model: a change of one model is a change of one line."""
+def _render(value: object, depth: int, pad: str = "\n ") -> str:
+    """Write JSON with a line for each member, down to a depth: a change of one model is a change of one line."""
     if not depth or not isinstance(value, dict):
         return json.dumps(value, ensure_ascii=False)
     members = cast("dict[str, object]", value)
@@ -258,17 +286,19 @@ def _is_current(path: Path, document: Mapping[str, object]) -> bool:
 def main(arguments: Sequence[str]) -> int:
     """Run the generator; return the exit code."""
     parser = argparse.ArgumentParser(prog="generate", description="Make the price catalogue.")
-    parser.add_argument("--check", action="store_true", help="compare with the file instead of writing it")
+    parser.add_argument("--check", action="store_true", help="compare with the files instead of writing them")
     parser.add_argument("--output", type=Path, default=SYSTEM_FILE, help="the file; the packaged one by default")
     options = parser.parse_args(arguments)
     left_out: LeftOut = Counter()
-    document = build_document(left_out)
+    documents = build_documents(options.output, left_out)
     for what, count in sorted((+left_out).items()):
         sys.stdout.write(f"left out: {count} {what}\n")
     if not options.check:
-        options.output.write_text(_render(document) + "\n", encoding="utf-8")
+        for path, document in documents.items():
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(_render(document, 2 if path == options.output else 1) + "\n", encoding="utf-8")
         return 0
-    current = _is_current(options.output, document)
+    current = all(_is_current(path, document) for path, document in documents.items())
     sys.stdout.write(f"{options.output.name} is {'current' if current else 'out of date: run the generator'}\n")
     return 0 if current else 1
 

@@ -1,6 +1,6 @@
 """Hold the models of one provider: which of them a name means, and what they cost from when on.
 
-A model of the file is either priced (`versions`, optionally `match`, caps and a `description`) or an alias
+A model of the file is either priced (`versions`, optionally `hours`, `match`, caps and a `description`) or an alias
 (`alias_of`) that stands for other models of the same provider, one after the other. Prices are read when asked for.
 """
 
@@ -12,13 +12,17 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from payi_instrument.engine.catalogue.derivation import full_units
+from payi_instrument.engine.catalogue.document import read_document
 from payi_instrument.engine.catalogue.matching import read_clause
+from payi_instrument.engine.pricing import HourlyPrices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
     from decimal import Decimal
+    from pathlib import Path
 
+    from payi_instrument.engine.catalogue.derivation import Stated
     from payi_instrument.engine.catalogue.document import Field
     from payi_instrument.engine.catalogue.matching import Matcher
     from payi_instrument.engine.pricing import UnitPrice
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
 class Period:
     """Describe what a model costs from `start` until the next period's start.
 
-    `content` spells what the file states (prices and threshold): equal content, equal identity of a version.
+    `content` spells what the file states (prices, threshold, hours): equal content, equal identity of a version.
     """
 
     start: datetime
@@ -39,15 +43,19 @@ class Period:
     max_output_units: int | None = None
     description: str | None = None
     aliased: str | None = None
+    hours: tuple[HourlyPrices, ...] = ()
 
 
 class Provider:
-    """Find models by name and read their prices; nothing but the names is read up front."""
+    """Find models by name and read their prices; nothing is read up front."""
 
-    def __init__(self, models: Field) -> None:
-        """Take the provider's object of the file: models by name, in the order in which they are matched."""
-        self._models = models.members()
-        self._by_lower_name = {name.lower(): name for name in self._models}
+    def __init__(self, models: Field, folder: Path) -> None:
+        """Take the provider's member of the price file: its models, or the name of a file in `folder` that holds them.
+
+        Models come by name, in the order in which they are matched.
+        """
+        self._stated = models
+        self._folder = folder
         self._periods: dict[str, tuple[Period, ...]] = {}
 
     def names(self) -> list[str]:
@@ -78,6 +86,15 @@ class Provider:
         len(self._matchers)
 
     @cached_property
+    def _models(self) -> dict[str, Field]:
+        stated = self._stated
+        return (read_document(self._folder / stated.text()) if isinstance(stated.value, str) else stated).members()
+
+    @cached_property
+    def _by_lower_name(self) -> dict[str, str]:
+        return {name.lower(): name for name in self._models}
+
+    @cached_property
     def _matchers(self) -> list[tuple[str, Matcher]]:
         clauses = ((name, model.members().get("match")) for name, model in self._models.items())
         return [(name, read_clause(clause)) for name, clause in clauses if clause is not None]
@@ -104,25 +121,37 @@ class Provider:
 
 def _priced(model: Field, members: Mapping[str, Field]) -> Iterator[Period]:
     versions = model.member("versions")
+    hours = [_hourly(item) for item in members["hours"].items()] if "hours" in members else []
+    description = members.get("description")
     starts: list[datetime] = []
     for version in versions.items():
-        parts = version.members()
-        threshold = _count(parts, "large_context_threshold")
-        stated = {unit: _sides(sides) for unit, sides in version.member("units").members().items()}
-        if not stated:
-            version.member("units").refuse("at least one unit with its prices")
         starts.append(version.member("start").moment())
         _rising(starts, versions)
-        description = members.get("description")
+        stated, threshold = _stated(version)
         yield Period(
             start=starts[-1],
             units=full_units(stated),
-            content=_content(stated, threshold),
+            content="|".join([_content(stated, threshold), *(content for _, content in hours)]),
             large_context_threshold=threshold,
             max_input_units=_count(members, "max_input_units"),
             max_output_units=_count(members, "max_output_units"),
             description=description.text() if description else None,
+            hours=tuple(prices for prices, _ in hours),
         )
+
+
+def _hourly(item: Field) -> tuple[HourlyPrices, str]:
+    """Return prices for hours of the day, and what the file states of them."""
+    begin, end = item.member("begin").hour(), item.member("end").hour()
+    stated, threshold = _stated(item)
+    return HourlyPrices(begin, end, full_units(stated), threshold), f"{begin}-{end}:{_content(stated, threshold)}"
+
+
+def _stated(prices: Field) -> tuple[Stated, int | None]:
+    stated = {unit: _sides(sides) for unit, sides in prices.member("units").members().items()}
+    if not stated:
+        prices.member("units").refuse("at least one unit with its prices")
+    return stated, _count(prices.members(), "large_context_threshold")
 
 
 def _sides(unit: Field) -> tuple[Decimal | None, Decimal | None]:
@@ -135,7 +164,7 @@ def _sides(unit: Field) -> tuple[Decimal | None, Decimal | None]:
     )
 
 
-def _content(stated: Mapping[str, tuple[Decimal | None, Decimal | None]], threshold: int | None) -> str:
+def _content(stated: Stated, threshold: int | None) -> str:
     """Spell prices by value: `0.10` and `0.1` are one price."""
     units = ";".join(f"{unit}={_plain(sides[0])}/{_plain(sides[1])}" for unit, sides in sorted(stated.items()))
     return f"{threshold}:{units}"

@@ -27,7 +27,8 @@ class Endpoint:
 
     `tells_usage_when_asked`: a stream has its usage only with `stream_options.include_usage`. `costs`: the call itself is
     billed, so that it may be stopped and its failure is an event. `reports_later`: what is used may be known only from a
-    later call, so that there is no event before it is, and no estimate.
+    later call, so that there is no event before it is, and no estimate. `prefix` tells models apart that have another
+    price here than elsewhere, as the catalogue does.
     """
 
     read: Callable[[CallFacts, Any], Usage]
@@ -36,6 +37,7 @@ class Endpoint:
     tells_usage_when_asked: bool = False
     costs: bool = True
     reports_later: bool = False
+    prefix: str = ""
 
 
 _EMBEDDINGS = Endpoint(plain.read_embeddings, plain.PlainReader)
@@ -60,7 +62,7 @@ _POSTED = {
     "/audio/transcriptions": _SPOKEN,
     "/audio/translations": _SPOKEN,
     "/audio/speech": Endpoint(audio.read_speech, audio.SpeechReader, audio.speech_from),
-    "/decisions": Endpoint(plain.read, plain.PlainReader),
+    "/decisions": Endpoint(plain.read, plain.PlainReader, prefix="decisions/"),
     "/threads/runs": _RUN,
     "/agents/sessions": _RUN,
 }

@@ -6,7 +6,8 @@ Source: instrumentation-semantics section 6.1, provider shape 7. `host_mappings`
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+import sys
+from functools import cache, lru_cache
 from urllib.parse import urlsplit
 
 from payi_instrument.wire.headers import PayiCategories
@@ -27,14 +28,17 @@ _HOSTS = (
     (r".+\.azuredatabricks\.net", PayiCategories.databricks_azure),
     (r".+\.gcp\.databricks\.com", PayiCategories.databricks_google),
     (r".+\.databricks\.com", PayiCategories.databricks_aws),
-    (r"api\.groq\.com", "system.groq"),
-    (r"(?:api|codestral)\.mistral\.ai", "system.mistral"),
-    (r"api\.together\.(?:xyz|ai)", "system.together"),
-    (r"api\.deepseek\.com", "system.deepseek"),
-    (r"(?:.+\.)?openrouter\.ai", "system.openrouter"),
-    (r"(?:.+\.)?api\.x\.ai", "system.xai"),
-    (r"api\.z\.ai", "system.zai"),
-    (r"api\.fireworks\.ai", "system.fireworks"),
+    (r"api\.cerebras\.ai", PayiCategories.cerebras),
+    (r"api\.deepseek\.com", PayiCategories.deepseek),
+    (r"api\.fireworks\.ai", PayiCategories.fireworks),
+    (r"api\.groq\.com", PayiCategories.groq),
+    (r"(?:api|codestral)\.mistral\.ai", PayiCategories.mistral),
+    (r"api\.moonshot\.(?:ai|cn)", PayiCategories.moonshot),
+    (r"(?:.+\.)?openrouter\.ai", PayiCategories.openrouter),
+    (r"api\.perplexity\.ai", PayiCategories.perplexity),
+    (r"api\.together\.(?:xyz|ai)", PayiCategories.together),
+    (r"(?:.+\.)?api\.x\.ai", PayiCategories.xai),
+    (r"api\.z\.ai", PayiCategories.zai),
 )
 """Hosts that are known to speak this wire; any other is taken for OpenAI's, or a proxy before it."""
 _KNOWN = [(re.compile(pattern), category) for pattern, category in _HOSTS]
@@ -53,7 +57,7 @@ _OTHER_SDKS = frozenset(
 )
 CATEGORIES = frozenset({PayiCategories.openai, _OLLAMA, *(category for _, category in _HOSTS)}) - _OTHER_SDKS
 """The categories that switch this SDK on; those that have an SDK of their own switch that one on."""
-ROUTERS = frozenset({"system.openrouter"})
+ROUTERS = frozenset({PayiCategories.openrouter})
 """Categories whose hosts choose the model: the one that served is the one that is paid."""
 
 
@@ -71,3 +75,9 @@ def category_of(classes: tuple[str, ...], base_url: str, runtime: str | None = N
         if pattern.fullmatch(host):
             return category
     return _OLLAMA if url.port == _OLLAMA_PORT else PayiCategories.openai
+
+
+@cache
+def sdk() -> str:
+    """Return the SDK and its version, as events name it."""
+    return f"openai/{sys.modules['openai'].__version__}"

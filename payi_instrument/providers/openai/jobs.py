@@ -20,11 +20,14 @@ _RUN, _TURN = "thread.run", "agent.session.turn"
 
 def read(_facts: CallFacts, job: Any) -> Usage:
     """Return what a job says it used, nothing before it says so."""
-    usage = getattr(job, "usage", None)
-    if getattr(job, "object", None) not in {_RUN, _TURN} or not is_reported(usage):
+    if getattr(job, "object", None) not in {_RUN, _TURN}:
         return Usage()
+    usage = getattr(job, "usage", None)
     return Usage(
-        units=units_of(usage), resource=getattr(job, "model", None), response_id=getattr(job, "id", None), once=True
+        units=units_of(usage) if is_reported(usage) else {},
+        resource=getattr(job, "model", None),
+        response_id=getattr(job, "id", None),
+        once=True,
     )
 
 
@@ -55,8 +58,9 @@ class JobReader:
 
     def usage(self) -> Usage:
         """Return what the first job used, and the others beside it."""
-        jobs = list(self._jobs.values()) or [Usage()]
+        jobs = list(self._jobs.values())
         for job in jobs:
             job.resource = job.resource or self._model
-        jobs[0].beside = jobs[1:]
-        return jobs[0]
+        first, *others = [job for job in jobs if job.units] or [*jobs[:1], Usage()]
+        first.beside = [job for job in others if job.units]
+        return first

@@ -8,8 +8,7 @@ a call says which file reads it (`endpoints`). Source: instrumentation-semantics
 from __future__ import annotations
 
 import json
-import sys
-from functools import cache, partial
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from weakref import WeakKeyDictionary
@@ -17,7 +16,8 @@ from weakref import WeakKeyDictionary
 from payi_instrument.event import CallFacts, Failure, Usage
 from payi_instrument.providers._base import Arguments, Kind, Shape, StreamParts, StreamReader, Target, View
 from payi_instrument.providers.openai.endpoints import endpoint_of
-from payi_instrument.providers.openai.hosts import CATEGORIES, ROUTERS, category_of
+from payi_instrument.providers.openai.hosts import CATEGORIES, ROUTERS, category_of, sdk
+from payi_instrument.providers.openai.sessions import SESSIONS
 from payi_instrument.providers.openai.wire import Lenient, parsed
 from payi_instrument.wire.headers import CLIENT_FAILURE, PREFIX
 
@@ -33,11 +33,13 @@ targets = (
     Target("openai", "AsyncOpenAI.request", Shape.ASYNC),
 )
 views = (
+    View("openai._models", "BaseModel"),
     View("openai.lib.streaming.chat", "ChatCompletionStream", "_raw_stream"),
     View("openai.lib.streaming.chat", "AsyncChatCompletionStream", "_raw_stream"),
     View("openai.lib.streaming.responses", "ResponseStream", "_raw_stream"),
     View("openai.lib.streaming.responses", "AsyncResponseStream", "_raw_stream"),
 )
+sessions = SESSIONS
 
 _REFUSALS = (400, 422)
 _HIDDEN = "<not_instrumented>"
@@ -53,11 +55,12 @@ def read_request(client: Any, arguments: Arguments) -> CallFacts | None:
         return None
     body = _body(options)
     host, category = _identity(client)
+    model = body.get("model") or getattr(client, "_azure_deployment", None)
     streamed = bool(arguments[1].get("stream"))
     return CallFacts(
         category=category,
-        resource=body.get("model") or getattr(client, "_azure_deployment", None),
-        library=_library(),
+        resource=f"{endpoint.prefix}{model}" if model else None,
+        library=sdk(),
         host=host,
         streamed=streamed,
         headers=_headers(options),
@@ -118,11 +121,6 @@ def _headers(options: Any) -> dict[str, str]:
 def _wants_usage(body: Mapping[str, Any]) -> bool:
     asked: Any = body.get("stream_options") or {}
     return bool(asked.get("include_usage"))
-
-
-@cache
-def _library() -> str:
-    return f"{library}/{sys.modules[library].__version__}"
 
 
 def prepare(facts: CallFacts, arguments: Arguments) -> Arguments:

@@ -168,7 +168,7 @@ class ResponseReader:
         found = read(self._facts, response) if response is not None else Usage()
         found.failure = found.failure or self._failure
         found.function_calls = found.function_calls or list(_calls(self._items))
-        if not found.units and getattr(response, "status", None) != "failed":
+        if not found.units and (found.failure is None or self._texts):
             tier = getattr(response, "service_tier", None)
             found.units = _estimated(self._facts, [*self._texts, *self._thoughts], tier)
             found.estimated = True

@@ -53,6 +53,30 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
     assert catalogue.resolve("mine", "xuno", NOW) is None
 
 
+def test_a_provider_may_be_in_a_file_of_its_own(tmp_path: Path) -> None:
+    path = file_of({"one": MODEL}, tmp_path)
+    document = json.loads(path.read_text(encoding="utf-8"))
+    (tmp_path / "p.json").write_text(json.dumps(document["providers"]["p"]), encoding="utf-8")
+    path.write_text(json.dumps({**document, "providers": {"p": "p.json"}}), encoding="utf-8")
+
+    assert load_catalogue(path).versions("mine", "one") == load_catalogue(file_of({"one": MODEL}, tmp_path)).versions(
+        "mine", "one"
+    )
+
+
+@pytest.mark.parametrize(("text", "error"), [(None, FileNotFoundError), ("{", ValueError), ('{"one": 1}', ValueError)])
+def test_a_providers_file_that_is_missing_or_malformed_is_refused_by_name(
+    text: str | None, error: type[Exception], tmp_path: Path
+) -> None:
+    path = file_of({}, tmp_path)
+    path.write_text('{"categories": {"mine": {"providers": ["p"]}}, "providers": {"p": "p.json"}}', encoding="utf-8")
+    if text is not None:
+        (tmp_path / "p.json").write_text(text, encoding="utf-8")
+
+    with pytest.raises(error, match=r"p\.json"):
+        load_catalogue(path)
+
+
 def test_the_first_model_that_matches_wins(tmp_path: Path) -> None:
     models: dict[str, object] = {name: {**MODEL, "match": {"contains": "x"}} for name in ("b", "a", "xy")}
 
@@ -113,6 +137,29 @@ def test_an_alias_cuts_the_versions_of_what_it_stands_for(tmp_path: Path) -> Non
     ]
 
 
+def test_a_model_may_cost_something_else_at_some_hours(tmp_path: Path) -> None:
+    hours = [
+        {"begin": "23:00", "end": "01:30", "units": {"text": {"input": "7"}}},
+        {"begin": "12:00", "end": "13:00", "units": {"text": {"input": "8"}}, "large_context_threshold": 5},
+    ]
+
+    catalogue = load_catalogue(file_of({"one": {**MODEL, "hours": hours}}, tmp_path))
+
+    first, second = catalogue.versions("mine", "one")
+    prices = {}
+    for time in ("23:00", "00:00", "01:29", "01:30", "11:59", "12:00", "13:00"):
+        version = catalogue.resolve("mine", "one", datetime.fromisoformat(f"2026-01-01T{time}+00:00"))
+        assert version is not None
+        assert version.resource_id == second.resource_id != first.resource_id
+        assert version.large_context_threshold == (5 if time == "12:00" else None)
+        prices[time] = str(version.units["text"].input)
+    assert prices == dict(zip(prices, ("7", "7", "7", "0.3", "0.3", "8", "0.3"), strict=True))
+    eastern = catalogue.resolve("mine", "one", datetime.fromisoformat("2021-01-01T14:30+02:00"))
+    assert eastern is not None
+    assert (eastern.resource_id, str(eastern.units["text"].input)) == (first.resource_id, "8")
+    assert ids_of(MODEL, tmp_path) != [first.resource_id, second.resource_id]
+
+
 def test_units_that_are_not_stated_take_the_nearest_price(tmp_path: Path) -> None:
     stated = {
         "text": {"input": "1", "output": "2"},
@@ -157,6 +204,7 @@ def test_units_that_are_not_stated_take_the_nearest_price(tmp_path: Path) -> Non
 
 
 VERSION: dict[str, object] = {"start": "2020-01-01T00:00:00Z", "units": {"text": {"input": "1"}}}
+HOURS: dict[str, object] = {"begin": "01:00", "end": "02:00", "units": {"text": {"input": "1"}}}
 
 
 @pytest.mark.parametrize(
@@ -184,6 +232,12 @@ VERSION: dict[str, object] = {"start": "2020-01-01T00:00:00Z", "units": {"text":
             ({"versions": [{**VERSION, "large_context_threshold": wrong}]}, "/large_context_threshold", repr(wrong))
             for wrong in (-1, True, "1", 1.5)
         ),
+        *(
+            ({"versions": [VERSION], "hours": [{**HOURS, "end": wrong}]}, "/one/hours/0/end", repr(wrong))
+            for wrong in ("soon", "25:00", "10:00Z", "", 7)
+        ),
+        ({"versions": [VERSION], "hours": []}, "/one/hours", "[]"),
+        ({"versions": [VERSION], "hours": [{**HOURS, "units": {}}]}, "/one/hours/0/units", "{}"),
         ({"versions": [VERSION], "max_input_units": -1}, "/one/max_input_units", "-1"),
         ({"versions": [VERSION], "description": ""}, "/one/description", "''"),
         ({"versions": [VERSION], "match": {"regex": "("}}, "/one/match/regex", "'('"),

@@ -1,0 +1,151 @@
+"""Realtime sessions: https://platform.openai.com/docs/api-reference/realtime-server-events/response/done.
+
+A turn is told by its `response.done`, however it went; what users said is transcribed by another model, and told by an
+event of its own. A turn that the connection did not survive is estimated by what was heard of it.
+"""
+
+from __future__ import annotations
+
+import re
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+from payi_instrument.event import CallFacts, Usage
+from payi_instrument.providers._base import Turn
+from payi_instrument.providers._estimate import estimate_tokens
+from payi_instrument.providers.openai.audio import read_transcription
+from payi_instrument.providers.openai.counting import is_reported, units_of
+from payi_instrument.providers.openai.endpoints import Endpoint
+from payi_instrument.providers.openai.sockets import Socket, kind_of
+from payi_instrument.providers.openai.wire import listed, members, parsed, strings
+
+if TYPE_CHECKING:
+    from payi_instrument.event import Units
+
+_RESPONSE_ID = re.compile(rb'"response_id"\s*:\s*"([^"]*)"')
+_AUDIO = ("response.output_audio.delta", "response.audio.delta")
+_TEXT = ("response.output_text.delta", "response.text.delta", "response.function_call_arguments.delta")
+_TRANSCRIBED = "conversation.item.input_audio_transcription.completed"
+_ASKS = ("response.create", "input_audio_buffer.append")
+"""Messages that let the model speak: at once, or as soon as it takes the turn."""
+_BYTES_PER_TOKEN = 3200
+"""Of base64 audio, for estimates only: a token is a twentieth of a second, of 16 bits 24 000 times a second."""
+
+
+class RealtimeSession:
+    """Read a realtime connection."""
+
+    def __init__(self, connection: Any) -> None:
+        """Take where it is connected to; the session's own events say more."""
+        self._socket = Socket(connection)
+        self._transcriber: str | None = None
+
+    def received(self, message: Any) -> Turn | None:
+        """Take a message that came: a piece of a turn, or the transcript of what the user said."""
+        kind = kind_of(message)
+        if kind in _AUDIO:  # the bulk of a session, and nothing in it but sound
+            found = _RESPONSE_ID.search(message)
+            return self._turn(found[1].decode(), len(message)) if found is not None else None
+        if kind.startswith("response."):
+            event = parsed(message)
+            key = getattr(event.response, "id", None) or event.response_id
+            return self._turn(key, event, ends=kind == "response.done") if key else None
+        if kind == _TRANSCRIBED:
+            event = parsed(message)
+            return Turn(
+                f"{event.item_id}/{event.content_index}", self._facts(_HEARD, self._transcriber), event, ends=True
+            )
+        if kind in {"session.created", "session.updated"}:
+            self._learn(parsed(message).session)
+        return None
+
+    def sending(self, message: Any) -> CallFacts | None:
+        """Take a message that is to be sent; None for one that does not let the model speak."""
+        return self._facts(_TURN, self._socket.model) if members(message).get("type") in _ASKS else None
+
+    def _learn(self, session: Any) -> None:
+        """Take the models of a session, in today's form and the one before."""
+        self._socket.model = getattr(session, "model", None) or self._socket.model
+        heard = getattr(getattr(getattr(session, "audio", None), "input", None), "transcription", None)
+        heard = heard or getattr(session, "input_audio_transcription", None)
+        self._transcriber = getattr(heard, "model", None) or self._transcriber
+
+    def _turn(self, key: str, chunk: object, *, ends: bool = False) -> Turn:
+        return Turn(key, self._facts(_TURN, self._socket.model), chunk, ends)
+
+    def _facts(self, endpoint: Endpoint, model: str | None) -> CallFacts:
+        return self._socket.facts(endpoint, model)
+
+
+class TurnReader:
+    """Gather what a turn used."""
+
+    __slots__ = ("_done", "_facts", "_heard", "_texts", "has_text")
+
+    def __init__(self, facts: CallFacts) -> None:
+        """Take the call whose answer the turn is."""
+        self._facts = facts
+        self._done: Any = None
+        self._heard = 0
+        self._texts: list[str] = []
+        self.has_text = False
+
+    def see(self, chunk: Any) -> bool:
+        """Take the next event, of sound only its size; none is hidden."""
+        if isinstance(chunk, int):
+            self._heard += chunk
+            self.has_text = True
+        elif chunk.type in _TEXT:
+            self._texts += strings([chunk.delta])
+            self.has_text = True
+        elif chunk.type == "response.done":
+            self._done = chunk.response
+        return False
+
+    def usage(self) -> Usage:
+        """Return what was used: as its end reported it, else as estimated."""
+        found = read(self._facts, self._done)
+        if not found.units and found.failure is None:
+            units: Units = {"text": (0, estimate_tokens(self._texts))}
+            if self._heard:
+                units["audio"] = (0, ceil(self._heard / _BYTES_PER_TOKEN))
+            found.units, found.estimated = units, True
+        return found
+
+
+def read(_facts: CallFacts, turn: Any) -> Usage:
+    """Return what a finished turn says it used."""
+    usage = getattr(turn, "usage", None)
+    calls = [item for item in listed(getattr(turn, "output", None)) if item.type == "function_call"]
+    error = getattr(getattr(turn, "status_details", None), "error", None)
+    return Usage(
+        units=units_of(usage) if is_reported(usage) else {},
+        response_id=getattr(turn, "id", None),
+        function_calls=[(call.name, call.arguments) for call in calls],
+        failure=(error.code or error.type or "error", error.message) if error is not None else None,
+    )
+
+
+class TranscriptReader:
+    """Say what a transcript of the user's words took."""
+
+    __slots__ = ("_event", "_facts", "has_text")
+
+    def __init__(self, facts: CallFacts) -> None:
+        """Take the call whose answer the transcript is."""
+        self._facts = facts
+        self._event: Any = None
+        self.has_text = False
+
+    def see(self, event: Any) -> bool:
+        """Take the event that is all of it."""
+        self._event = event
+        return False
+
+    def usage(self) -> Usage:
+        """Return what was used, as the event reported it."""
+        return read_transcription(self._facts, self._event)
+
+
+_TURN = Endpoint(read, TurnReader)
+_HEARD = Endpoint(read_transcription, TranscriptReader)

@@ -1,0 +1,346 @@
+"""Sessions of the openai SDK over a real WebSocket: realtime turns, responses on lanes, live seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gc
+from typing import TYPE_CHECKING, Any
+
+import openai
+import pytest
+from openai.resources.responses import Responses
+from openai_answers import response
+from openai_socket import SocketStandIn
+
+from examples.openai_standin import Reply
+from payi_instrument import LimitBlockedError, track_context
+from payi_instrument.testing import metered
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from payi_instrument.event import UsageEvent
+
+USAGE = {
+    "total_tokens": 253,
+    "input_tokens": 132,
+    "output_tokens": 121,
+    "input_token_details": {
+        "text_tokens": 119,
+        "audio_tokens": 13,
+        "image_tokens": 0,
+        "cached_tokens": 64,
+        "cached_tokens_details": {"text_tokens": 54, "audio_tokens": 10, "image_tokens": 0},
+    },
+    "output_token_details": {"text_tokens": 30, "audio_tokens": 91},
+}
+UNITS = {
+    "text": (65, 30),
+    "audio": (3, 91),
+    "text_cache_read": (54, 0),
+    "audio_cache_read": (10, 0),
+}
+SESSION = {
+    "type": "session.created",
+    "event_id": "event_0",
+    "session": {
+        "type": "realtime",
+        "object": "realtime.session",
+        "id": "sess_1",
+        "model": "gpt-realtime",
+        "audio": {"input": {"transcription": {"model": "gpt-4o-transcribe"}}},
+    },
+}
+SOUND = base64.b64encode(bytes(4800)).decode()  # a tenth of a second
+
+
+def turn(name: str, *, usage: Any = USAGE, status: str = "completed", **more: Any) -> dict[str, Any]:
+    return {"object": "realtime.response", "id": name, "status": status, "output": [], "usage": usage, **more}
+
+
+def pieces(name: str) -> list[dict[str, Any]]:
+    of = {"response_id": name, "item_id": "item_1", "output_index": 0, "content_index": 0}
+    return [
+        {"type": "response.created", "event_id": "e1", "response": turn(name, usage=None, status="in_progress")},
+        {"type": "response.output_audio.delta", "event_id": "e2", **of, "delta": SOUND},
+        {"type": "response.output_audio_transcript.delta", "event_id": "e3", **of, "delta": "Four."},
+        {"type": "response.output_text.delta", "event_id": "e4", **of, "delta": "Four apples."},
+    ]
+
+
+def realtime(message: dict[str, Any]) -> Iterator[dict[str, Any] | None]:
+    name = message.get("event_id", "resp_1")
+    if message["type"] == "response.create":
+        yield from pieces(name)
+        call = {"type": "function_call", "name": "count", "arguments": '{"of": "apples"}', "call_id": "c"}
+        yield {"type": "response.done", "event_id": "e5", "response": turn(name, output=[call])}
+
+
+def connected(server: SocketStandIn) -> openai.OpenAI:
+    return openai.OpenAI(base_url=server.url, api_key="k")
+
+
+def aconnected(server: SocketStandIn) -> openai.AsyncOpenAI:
+    return openai.AsyncOpenAI(base_url=server.url, api_key="k")
+
+
+def until(connection: Any, kind: str) -> list[Any]:
+    """Receive until an event of this kind."""
+    events = [connection.recv()]
+    while events[-1].type != kind:
+        events.append(connection.recv())
+    return events
+
+
+async def auntil(connection: Any, kind: str) -> list[Any]:
+    events = [await connection.recv()]
+    while events[-1].type != kind:
+        events.append(await connection.recv())
+    return events
+
+
+def talk(server: SocketStandIn) -> list[Any]:
+    with connected(server).realtime.connect(model="gpt-realtime") as connection:
+        connection.send({"type": "response.create"})
+        events = until(connection, "response.done")
+        result = getattr(connection, "xproxy_result", None)
+    return [events, result]
+
+
+async def atalk(server: SocketStandIn) -> list[Any]:
+    async with aconnected(server).realtime.connect(model="gpt-realtime") as connection:
+        await connection.response.create()
+        events = await auntil(connection, "response.done")
+        result = getattr(connection, "xproxy_result", None)
+    return [events, result]
+
+
+@pytest.mark.parametrize("awaited", [False, True], ids=["sync", "async"])
+def test_a_turn_of_a_realtime_session_is_one_event(awaited: bool) -> None:
+    def make(server: SocketStandIn) -> list[Any]:
+        return asyncio.run(atalk(server)) if awaited else talk(server)
+
+    with SocketStandIn(realtime, SESSION) as server:
+        bare, _ = make(server)
+        with metered() as meter, track_context(user_id="ada"):
+            events, result = make(server)
+        [event] = meter.events
+
+    assert events == bare
+    assert server.heard[0] == server.heard[1]
+    assert (event.category, event.resource, event.units) == ("system.openai", "gpt-realtime", UNITS)
+    assert (event.provider_response_id, event.attribution.user_id) == ("resp_1", "ada")
+    assert event.function_calls == [("count", None)]
+    assert event.provider_uri == f"{server.url}/".replace("http:", "https:")
+    assert (event.time_to_first_token_ms or 0) <= (event.end_to_end_latency_ms or 0)
+    assert result.cost.total.base == pytest.approx(
+        (65 * 4 + 54 * 0.4 + 3 * 32 + 10 * 0.4 + 30 * 16 + 91 * 64) / 1_000_000
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "details", "failure"),
+    [
+        ("cancelled", {"type": "cancelled", "reason": "turn_detected"}, None),
+        ("incomplete", {"type": "incomplete", "reason": "max_output_tokens"}, None),
+        ("failed", {"type": "failed", "error": {"type": "server_error", "code": "overloaded"}}, "overloaded"),
+    ],
+)
+def test_a_turn_counts_however_it_ended(status: str, details: dict[str, Any], failure: str | None) -> None:
+    usage = None if failure else USAGE
+
+    def answers(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        yield from pieces("resp_1")[:1]
+        ended = turn("resp_1", status=status, usage=usage, status_details=details)
+        yield {"type": "response.done", "event_id": "e9", "response": ended}
+
+    with SocketStandIn(answers, SESSION) as server, metered() as meter:
+        talk(server)
+        [event] = meter.events
+
+    assert event.units == ({} if failure else UNITS)
+    assert event.properties.get("system.failure") == failure
+
+
+def test_what_the_user_said_is_transcribed_by_another_model() -> None:
+    def answers(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        kind = "conversation.item.input_audio_transcription.completed"
+        said = {"type": kind, "event_id": "e", "item_id": "item_0", "content_index": 0, "transcript": "How many?"}
+        tokens = {"type": "tokens", "total_tokens": 22, "input_tokens": 13, "output_tokens": 9}
+        yield {**said, "usage": {**tokens, "input_token_details": {"text_tokens": 0, "audio_tokens": 13}}}
+        yield from realtime(message)
+
+    with SocketStandIn(answers, SESSION) as server, metered() as meter:
+        talk(server)
+        heard, spoken = meter.events
+
+    assert (heard.resource, heard.units) == ("gpt-4o-transcribe", {"audio": (13, 0), "text": (0, 9)})
+    assert (spoken.resource, spoken.units) == ("gpt-realtime", UNITS)
+
+
+def test_turns_that_overlap_are_told_apart() -> None:
+    def answers(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        for both in zip(pieces("resp_a"), pieces("resp_b"), strict=True):
+            yield from both
+        yield {"type": "response.done", "event_id": "x", "response": turn("resp_b")}
+        yield {"type": "response.done", "event_id": "y", "response": turn("resp_a")}
+
+    with SocketStandIn(answers, SESSION) as server, metered() as meter:
+        with connected(server).realtime.connect(model="gpt-realtime") as connection:
+            connection.response.create()
+            until(connection, "response.done")
+            until(connection, "response.done")
+        assert [event.provider_response_id for event in meter.events] == ["resp_b", "resp_a"]
+
+
+def broken_off(message: dict[str, Any]) -> Iterator[dict[str, Any] | None]:
+    yield from pieces("resp_1")
+    yield None
+
+
+def is_estimated(event: UsageEvent) -> bool:
+    return event.units["audio"] == (0, 3) and event.properties.get("system.estimated") == "true"
+
+
+@pytest.mark.parametrize("awaited", [False, True], ids=["sync", "async"])
+def test_p7_a_turn_that_breaks_off_is_estimated(awaited: bool) -> None:
+    with SocketStandIn(broken_off, SESSION) as server, metered() as meter:
+        with pytest.raises(Exception, match=r".") as caught:
+            asyncio.run(atalk(server)) if awaited else talk(server)
+        [event] = meter.events
+
+    assert "ConnectionClosed" in type(caught.value).__name__
+    assert event.properties["system.failure"] == type(caught.value).__name__
+    assert is_estimated(event)
+
+
+@pytest.mark.parametrize("closed", [False, True], ids=["dropped", "closed"])
+def test_p6_a_turn_that_nobody_heard_to_its_end_is_estimated(closed: bool) -> None:
+    with SocketStandIn(lambda _: pieces("resp_1"), SESSION) as server, metered() as meter:
+        connection = connected(server).realtime.connect(model="gpt-realtime").enter()
+        connection.send({"type": "response.create"})
+        until(connection, "response.output_text.delta")
+        if closed:
+            connection.close()
+        del connection
+        gc.collect()
+        [event] = meter.events
+
+    assert event.http_status_code == 200
+    assert is_estimated(event)
+
+
+async def test_p18_a_cancelled_wait_ends_no_turn() -> None:
+    with SocketStandIn(realtime, SESSION) as server, metered() as meter:
+        async with aconnected(server).realtime.connect(model="gpt-realtime") as connection:
+            await auntil(connection, "session.created")
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await connection.recv()
+            await connection.response.create()
+            await auntil(connection, "response.done")
+        assert [event.units for event in meter.events] == [UNITS]
+
+
+@pytest.mark.parametrize("awaited", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("kind", ["response.create", "input_audio_buffer.append"])
+def test_q11_a_full_block_limit_stops_a_turn_before_it_is_asked_for(awaited: bool, kind: str) -> None:
+    message: Any = {"type": kind, "audio": SOUND}
+
+    async def asend(server: SocketStandIn) -> None:
+        async with aconnected(server).realtime.connect(model="gpt-realtime") as connection:
+            await connection.send(message)
+
+    def send(server: SocketStandIn) -> None:
+        with connected(server).realtime.connect(model="gpt-realtime") as connection:
+            connection.send(message)
+
+    with SocketStandIn(realtime, SESSION) as server, metered() as meter:
+        meter.client.limits.create(limit_name="Full", limit_id="full", max=1e-9, limit_type="block")
+        meter.client.ingest.units(
+            category="system.openai", resource="gpt-4o", units={"text": {"input": 100}}, limit_ids=["full"]
+        )
+        with track_context(limit_ids=["full"]), pytest.raises(LimitBlockedError):
+            asyncio.run(asend(server)) if awaited else send(server)
+        assert server.heard == []
+
+
+def lanes(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    lane = {"stream_id": message["stream_id"]} if "stream_id" in message else {}
+    reply = Reply(text="Four.")
+    yield {"type": "response.created", "response": response(reply, message, status="in_progress"), **lane}
+    yield {"type": "response.output_text.delta", "delta": "Four.", "item_id": "m", **lane}
+    yield {"type": "response.completed", "response": response(reply, message), **lane}
+
+
+@pytest.mark.skipif(not hasattr(Responses, "connect"), reason="this SDK has no responses.connect")
+@pytest.mark.parametrize("awaited", [False, True], ids=["sync", "async"])
+def test_responses_over_a_socket(awaited: bool) -> None:
+    ask: Any = {"type": "response.create", "model": "gpt-4o", "input": "How many?"}
+
+    async def amake(server: SocketStandIn) -> None:
+        async with aconnected(server).responses.connect() as connection:
+            for lane in ("a", "b"):
+                await connection.send({**ask, "stream_id": lane})
+                await auntil(connection, "response.completed")
+
+    def make(server: SocketStandIn) -> None:
+        with connected(server).responses.connect() as connection:
+            for lane in ("a", "b"):
+                connection.send({**ask, "stream_id": lane})
+                until(connection, "response.completed")
+
+    with SocketStandIn(lanes) as server, metered() as meter:
+        asyncio.run(amake(server)) if awaited else make(server)
+        assert [(event.resource, event.units) for event in meter.events] == [("gpt-4o", {"text": (1200, 400)})] * 2
+
+
+@pytest.mark.skipif(not hasattr(Responses, "connect"), reason="this SDK has no responses.connect")
+def test_an_error_on_a_socket_is_a_failed_call() -> None:
+    def answers(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        yield {"type": "error", "code": "invalid_request", "message": "No such model.", "status": 400}
+
+    with SocketStandIn(answers) as server, metered() as meter:
+        with connected(server).responses.connect() as connection:
+            connection.send({"type": "response.create", "model": "gpt-0", "input": "Hi"})
+            assert connection.recv().type == "error"
+        [event] = meter.events
+
+    assert (event.units, event.properties["system.failure"]) == ({}, "invalid_request")
+
+
+@pytest.mark.skipif(not hasattr(openai.OpenAI, "live"), reason="this SDK has no live sessions")
+def test_a_live_session_is_billed_as_its_seconds_grow() -> None:
+    started = {"type": "session.started", "event_id": "s", "session": {"id": "live_1", "model": "gpt-live-1"}}
+    nested = list(lanes({"model": "gpt-5", "input": "Hi"}))
+
+    def answers(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        yield started
+        yield {"type": "session.usage.updated", "event_id": "u1", "usage": {"seconds": 12.4}}
+        for event in nested:
+            yield {"type": "response.event", "event_id": "d", "delegation_id": "del_1", "event": event}
+        yield {"type": "session.usage.updated", "event_id": "u2", "usage": {"seconds": 12.9}}
+        yield {"type": "session.closed", "event_id": "c", "usage": {"seconds": 30}, "reason": "close_requested"}
+
+    with SocketStandIn(answers) as server, metered() as meter:
+        with connected(server).live.connect() as connection:
+            connection.send({"type": "session.start", "session": {"model": "gpt-live-1"}})
+            until(connection, "session.closed")
+        told = [(event.resource, event.units) for event in meter.events]
+
+    assert told == [
+        ("gpt-live-1", {"audio_seconds": (13, 0)}),
+        ("gpt-5-2024-08-06", {"text": (1200, 400)}),
+        ("gpt-live-1", {"audio_seconds": (17, 0)}),
+    ]
+
+
+def test_a_type_is_found_wherever_it_stands() -> None:
+    from payi_instrument.providers.openai.sockets import kind_of
+
+    assert kind_of(b'{"type":"response.done","event_id":"e"}') == "response.done"
+    assert kind_of(b'{"response":{"output":[{"type":"message"}]},"type":"response.done"}') == "response.done"
+    assert kind_of(b'{"type" : "error"}') == "error"
+    assert kind_of(b"{}") == "None"
+    assert kind_of(b"no json") == "None"
