@@ -1,4 +1,4 @@
-"""What metering adds to an OpenAI call: sync, async, and each chunk of a stream.
+"""What metering adds to an OpenAI call, a chat completion and a response: sync, async, and each chunk of a stream.
 
 The real SDK over an in-memory transport, so that the provider costs nothing. Blocks of calls take turns in one run: plain,
 followed by the raw statements of an ingest and nothing else (the floor), and metered. Figures are differences of medians to
@@ -7,10 +7,13 @@ the plain ones: those suffer from our cold caches too, less than when single cal
 
 from __future__ import annotations
 
+import importlib
 import json
 import statistics
 import tempfile
 import time
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -26,20 +29,96 @@ if TYPE_CHECKING:
 _BLOCKS, _COUNT = 15, 60
 _CHUNKS = 2000
 _TIMED = _CHUNKS - 10
-_QUESTION: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Why is the sky blue?"}]}
-_ANSWER = {
-    "id": "chatcmpl-1",
-    "object": "chat.completion",
-    "created": 1,
-    "model": "gpt-4o-2024-08-06",
-    "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Rayleigh."}}],
-    "usage": {"prompt_tokens": 13, "completion_tokens": 5, "total_tokens": 18},
+
+
+@dataclass(frozen=True)
+class _Wire:
+    """One endpoint: how it is called, what it answers, and a piece of a streamed answer."""
+
+    name: str
+    question: dict[str, Any]
+    answer: dict[str, Any]
+    piece: dict[str, Any]
+    piece_type: str
+
+    def create(self, client: Any, **more: Any) -> Any:
+        return (client.chat.completions if self.name == "chat" else client.responses).create(**self.question, **more)
+
+    def pieces(self) -> list[Any]:
+        """Return the pieces of a stream, parsed already, so that the SDK's own cost hides nothing."""
+        module, _, name = self.piece_type.rpartition(".")
+        model = getattr(importlib.import_module(module), name)
+        return [model.model_validate(self.piece) for _ in range(_CHUNKS)]
+
+
+_CHAT = _Wire(
+    "chat",
+    {"model": "gpt-4o", "messages": [{"role": "user", "content": "Why is the sky blue?"}]},
+    {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "gpt-4o-2024-08-06",
+        "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Rayleigh."}}],
+        "usage": {"prompt_tokens": 13, "completion_tokens": 5, "total_tokens": 18},
+    },
+    {
+        "id": "chatcmpl-2",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "gpt-4o",
+        "choices": [{"index": 0, "delta": {"content": "word "}, "finish_reason": None}],
+        "usage": None,
+    },
+    "openai.types.chat.ChatCompletionChunk",
+)
+_MESSAGE = {
+    "id": "msg_1",
+    "type": "message",
+    "status": "completed",
+    "role": "assistant",
+    "content": [{"type": "output_text", "text": "Rayleigh.", "annotations": []}],
 }
-_BODY = json.dumps(_ANSWER).encode()
+_RESPONSES = _Wire(
+    "responses",
+    {"model": "gpt-4o", "input": "Why is the sky blue?"},
+    {
+        "id": "resp_1",
+        "object": "response",
+        "created_at": 1,
+        "status": "completed",
+        "model": "gpt-4o-2024-08-06",
+        "output": [_MESSAGE],
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+        "usage": {
+            "input_tokens": 13,
+            "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+            "output_tokens": 5,
+            "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": 18,
+        },
+    },
+    {
+        "type": "response.output_text.delta",
+        "item_id": "msg_1",
+        "output_index": 0,
+        "content_index": 0,
+        "sequence_number": 4,
+        "logprobs": [],
+        "delta": "word ",
+    },
+    "openai.types.responses.ResponseTextDeltaEvent",
+)
 
 
-def _respond(_request: httpx2.Request) -> httpx2.Response:
-    return httpx2.Response(200, content=_BODY, headers={"content-type": "application/json"})
+def _respond(request: httpx2.Request) -> httpx2.Response:
+    wire = _CHAT if request.url.path.endswith("/chat/completions") else _RESPONSES
+    return httpx2.Response(200, content=_BODIES[wire.name], headers={"content-type": "application/json"})
+
+
+_BODIES = {wire.name: json.dumps(wire.answer).encode() for wire in (_CHAT, _RESPONSES)}
 
 
 def _sync_client() -> openai.OpenAI:
@@ -64,25 +143,26 @@ def rows() -> list[Row]:
         meter = Payi(base_url=url)
         meter.limits.create(limit_name="m", limit_id="m", max=1_000_000)
         raw = RawLedger(f"{folder}/raw.db")
-        found.append(_sync(meter, raw))
-        found.append(_async(AsyncPayi(base_url=url), raw))
-        found += _chunks(meter)
+        for wire in (_CHAT, _RESPONSES):
+            found.append(_sync(wire, meter, raw))
+            found.append(_async(wire, AsyncPayi(base_url=url), raw))
+            found += _chunks(wire, meter)
         meter.close()
     return found
 
 
-def _sync(meter: Payi, raw: RawLedger) -> Row:
+def _sync(wire: _Wire, meter: Payi, raw: RawLedger) -> Row:
     plain, metered = _sync_client(), _sync_client()
     handle = payi_instrument(meter)
 
     @track(limit_ids=["m"], user_id="u", use_case_name="bench")
     def call() -> None:
-        metered.chat.completions.create(**_QUESTION)
+        wire.create(metered)
 
     _bare(plain)
 
     def base_call() -> None:
-        plain.chat.completions.create(**_QUESTION)
+        wire.create(plain)
 
     def floor_call() -> None:
         base_call()
@@ -90,21 +170,21 @@ def _sync(meter: Payi, raw: RawLedger) -> Row:
 
     times = alternating([base_call, floor_call, call], blocks=_BLOCKS, count=_COUNT)
     handle.uninstrument()
-    return _row("added per call, inline, sync", times, 200)
+    return _row(f"added per call, {wire.name}, inline, sync", times, 200)
 
 
-def _async(meter: AsyncPayi, raw: RawLedger) -> Row:
+def _async(wire: _Wire, meter: AsyncPayi, raw: RawLedger) -> Row:
     plain, metered = _async_client(), _async_client()
     handle = payi_instrument(meter)
 
     @track(limit_ids=["m"], user_id="u", use_case_name="bench")
     async def call() -> None:
-        await metered.chat.completions.create(**_QUESTION)
+        await wire.create(metered)
 
     _bare(plain)
 
     async def base_call() -> None:
-        await plain.chat.completions.create(**_QUESTION)
+        await wire.create(plain)
 
     async def floor_call() -> None:
         await base_call()
@@ -112,7 +192,7 @@ def _async(meter: AsyncPayi, raw: RawLedger) -> Row:
 
     times = alternating_async([base_call, floor_call, call], blocks=_BLOCKS, count=_COUNT)
     handle.uninstrument()
-    return _row("added per call, inline, async", times, 350)
+    return _row(f"added per call, {wire.name}, inline, async", times, 350)
 
 
 def _row(what: str, times: list[float], goal: float) -> Row:
@@ -122,16 +202,20 @@ def _row(what: str, times: list[float], goal: float) -> Row:
     )
 
 
-def _chunks(meter: Payi) -> list[Row]:
+def _chunks(wire: _Wire, meter: Payi) -> list[Row]:
     """Measure what standing in a stream adds to a chunk: a prepared stream of parsed chunks, with and without us."""
     handle = payi_instrument(meter)
-    sync = _per_chunk(_sync_stream)
-    asynchronous = _per_chunk(_async_stream)
+    sync = _per_chunk(partial(_sync_stream, wire))
+    asynchronous = _per_chunk(partial(_async_stream, wire))
     handle.uninstrument()
     return [
-        Row("added per stream chunk, sync", *_texts(sync), (sync[1] - sync[0]) * 1e6, 0.5, "us"),
-        Row("added per stream chunk, async", *_texts(asynchronous), (asynchronous[1] - asynchronous[0]) * 1e6, 1, "us"),
+        Row(f"added per chunk, {wire.name}, sync", *_texts(sync), _added(sync), 0.5, "us"),
+        Row(f"added per chunk, {wire.name}, async", *_texts(asynchronous), _added(asynchronous), 1, "us"),
     ]
+
+
+def _added(pair: tuple[float, float]) -> float:
+    return (pair[1] - pair[0]) * 1e6
 
 
 def _texts(pair: tuple[float, float]) -> tuple[str, str]:
@@ -144,24 +228,16 @@ def _per_chunk(read: Callable[[bool], float]) -> tuple[float, float]:
     return statistics.median(base), statistics.median(ours)
 
 
-def _parsed() -> list[Any]:
-    from openai.types.chat import ChatCompletionChunk
-
-    head = {"id": "chatcmpl-2", "object": "chat.completion.chunk", "created": 1, "model": "gpt-4o"}
-    delta = [{"index": 0, "delta": {"content": "word "}, "finish_reason": None}]
-    return [ChatCompletionChunk.model_validate({**head, "choices": delta, "usage": None}) for _ in range(_CHUNKS)]
-
-
-def _sync_stream(metered: bool) -> float:
-    """Return seconds per chunk of a stream whose chunks are parsed already, so that the SDK's own cost hides nothing."""
+def _sync_stream(wire: _Wire, metered: bool) -> float:
+    """Return seconds per chunk."""
     client = _sync_client()
-    chunks = _parsed()
+    chunks = wire.pieces()
 
     def inner() -> Iterator[Any]:
         yield from chunks
 
     with track_context(user_id="u"):
-        stream = (client if metered else _bare(client)).chat.completions.create(**_QUESTION, stream=True)
+        stream = wire.create(client if metered else _bare(client), stream=True)
     if metered:
         stand = stream._iterator
         stand._next = inner().__next__
@@ -174,12 +250,12 @@ def _sync_stream(metered: bool) -> float:
     return (time.perf_counter() - begin) / _TIMED
 
 
-def _async_stream(metered: bool) -> float:
+def _async_stream(wire: _Wire, metered: bool) -> float:
     """Return seconds per chunk, as the sync twin does."""
     import asyncio
 
     client = _async_client()
-    chunks = _parsed()
+    chunks = wire.pieces()
 
     async def inner() -> AsyncIterator[Any]:
         for chunk in chunks:
@@ -187,7 +263,7 @@ def _async_stream(metered: bool) -> float:
 
     async def run() -> float:
         with track_context(user_id="u"):
-            stream = await (client if metered else _bare(client)).chat.completions.create(**_QUESTION, stream=True)
+            stream = await wire.create(client if metered else _bare(client), stream=True)
         if metered:
             stream._iterator._next = inner().__anext__
         else:

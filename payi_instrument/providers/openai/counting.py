@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from payi_instrument.event import Units
 
-_TIERS = {"priority": "_priority", "fast": "_priority", "flex": "_flex"}
+TIERS = {"priority": "_priority", "fast": "_priority", "flex": "_flex"}
 """Served tiers with prices of their own; `fast` costs what `priority` does."""
-_UNTIERED = frozenset({"audio_seconds", "characters", "web_search_request", "file_search_request"})
+UNTIERED = frozenset({"audio_seconds", "characters", "web_search_request", "file_search_request"})
 _INPUT, _OUTPUT = ("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens")
 _MODALITIES = {"audio_tokens": "audio", "image_tokens": "vision", "video_tokens": "video"}
 _MADE = {"audio_tokens": "audio", "image_tokens": "image", "video_tokens": "video"}
@@ -59,10 +59,10 @@ def units_of(usage: Any, tier: str | None = None, *, read: str = "text", made: s
 
 def on_tier(units: Units, tier: str | None) -> Units:
     """Return units as those of a served tier, where it has prices of its own."""
-    suffix = _TIERS.get(tier or "")
+    suffix = TIERS.get(tier or "")
     if not suffix:
         return units
-    return {unit if unit in _UNTIERED else unit + suffix: counts for unit, counts in units.items()}
+    return {unit if unit in UNTIERED else unit + suffix: counts for unit, counts in units.items()}
 
 
 class _Side:

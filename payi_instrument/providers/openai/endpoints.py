@@ -77,7 +77,7 @@ _PATTERNS = {
     "get": (
         (re.compile(r"/responses/[^/]+"), _STORED),
         (re.compile(r"/threads/[^/]+/runs/[^/]+"), _JOB),
-        (re.compile(r"/agents/sessions/[^/]+/(?:events|turns/[^/]+)"), _JOB),
+        (re.compile(r"/agents/sessions/[^/]+/(?:events|(?:subagents/[^/]+/)?turns/[^/]+)"), _JOB),
     ),
 }
 """Other paths of each method, the first that fits; those with nothing behind them are stored work, billed elsewhere."""

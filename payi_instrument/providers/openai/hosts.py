@@ -17,7 +17,7 @@ _CLASSES = {
     "BedrockOpenAI": PayiCategories.aws_bedrock,
     "AsyncBedrockOpenAI": PayiCategories.aws_bedrock,
 }
-_HOSTS = (
+HOSTS = (
     (r"(?:.+\.)?openai\.azure\.(?:com|us|cn)", PayiCategories.azure_openai),
     (r".+\.(?:cognitiveservices|services\.ai)\.azure\.(?:com|us)", PayiCategories.azure_openai),
     (r".+\.azure-api\.(?:net|us)", PayiCategories.azure_openai),
@@ -41,7 +41,7 @@ _HOSTS = (
     (r"api\.z\.ai", PayiCategories.zai),
 )
 """Hosts that are known to speak this wire; any other is taken for OpenAI's, or a proxy before it."""
-_KNOWN = [(re.compile(pattern), category) for pattern, category in _HOSTS]
+_KNOWN = [(re.compile(pattern), category) for pattern, category in HOSTS]
 _RUNTIMES = {"bedrock": PayiCategories.aws_bedrock, "vertex": PayiCategories.google_vertex}
 """What the SDK calls the clouds that a plain client may be configured for, wherever their host is."""
 _OLLAMA, _OLLAMA_PORT = "system.ollama", 11434
@@ -55,7 +55,7 @@ _OTHER_SDKS = frozenset(
         PayiCategories.databricks_google,
     }
 )
-CATEGORIES = frozenset({PayiCategories.openai, _OLLAMA, *(category for _, category in _HOSTS)}) - _OTHER_SDKS
+CATEGORIES = frozenset({PayiCategories.openai, _OLLAMA, *(category for _, category in HOSTS)}) - _OTHER_SDKS
 """The categories that switch this SDK on; those that have an SDK of their own switch that one on."""
 ROUTERS = frozenset({PayiCategories.openrouter})
 """Categories whose hosts choose the model: the one that served is the one that is paid."""
