@@ -4,8 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# An older SDK is a folder of its own that goes before the environment's; the rest of the environment is the same.
+SDKS := $(basename $(notdir $(wildcard tests/sdks/*.txt)))
+SDK_TESTS := tests/providers $(patsubst %,tests/test_%.py,attribution call concurrency examples gate instrumentation \
+	mappings otel stack stream_bytes stream_lifetime streams)
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench dist format prices clean
+.PHONY: help demo test sdks $(SDKS) check bench dist format prices clean
 
 help: ## Say what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -19,8 +24,20 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## Watch calls being metered, priced, attributed and held against limits
 	@$(BIN)/python examples/quickstart.py
 
-test: $(READY) ## Run the tests
+test: $(READY) ## Run the tests, on the older SDKs too
 	$(BIN)/python -m pytest -n auto --dist worksteal
+	@$(MAKE) --no-print-directory sdks
+
+sdks: $(SDKS) ## Run what goes through an SDK on its older major versions
+
+$(SDKS): %: $(VENV)/%/.ready
+	SDK_PINS=tests/sdks/$@.txt PYTHONPATH=$(CURDIR)/$(VENV)/$@ \
+		$(BIN)/python -m pytest -n auto --dist worksteal $(SDK_TESTS)
+
+$(SDKS:%=$(VENV)/%/.ready): $(VENV)/%/.ready: tests/sdks/%.txt | $(READY)
+	rm -rf $(@D)
+	$(BIN)/python -m pip install --quiet --no-deps --target $(@D) --requirement $<
+	@touch $@
 
 check: $(READY) ## Lint, format, types, layers, price data
 	$(BIN)/ruff check

@@ -167,7 +167,8 @@ class Installation:
     def _stand_in(self, targets: Iterable[Target], sync: Callable[..., Any], awaited: Callable[..., Any]) -> None:
         for target in targets:
             stand_in = awaited if target.shape is Shape.ASYNC else sync
-            self._when_imported(target.module, partial(self._replace, name=target.name, stand_in=stand_in))
+            install = partial(self._replace, name=target.name, stand_in=stand_in, optional=target.optional)
+            self._when_imported(target.module, install)
 
     def threads(self, mode: str) -> None:
         """Let executors carry the scope of each item; with `inherit`, plain threads carry their starter's too.
@@ -194,9 +195,11 @@ class Installation:
 
         wrapt.when_imported(name)(hook)
 
-    def _replace(self, module: ModuleType, name: str, stand_in: Callable[..., Any]) -> None:
+    def _replace(self, module: ModuleType, name: str, stand_in: Callable[..., Any], *, optional: bool = False) -> None:
         with self._lock:
             if not self.active:  # the SDK was imported after uninstrument()
+                return
+            if optional and not hasattr(module, name.partition(".")[0]):
                 return
             parent, attribute, original = wrapt.resolve_path(module, name)
             inherited = attribute not in vars(parent)

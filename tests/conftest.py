@@ -139,9 +139,8 @@ def sdk(_client: OpenAI, standin: StandIn) -> OpenAI:
 @pytest.fixture
 async def asdk(standin: StandIn) -> AsyncIterator[AsyncOpenAI]:
     """The SDK for `await`."""
-    import httpx2
     import openai
 
-    http = httpx2.AsyncClient(verify=False)
+    http = openai.DefaultAsyncHttpxClient(verify=False)
     async with openai.AsyncOpenAI(base_url=standin.url, api_key="sk-secret", max_retries=0, http_client=http) as client:
         yield client

@@ -10,10 +10,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx2
 import openai
 import pytest
-from offline_openai import MODEL, Offline
+from offline_openai import MODEL, Offline, httpx
 from openai.types.chat import ChatCompletion
 
 from payi_instrument import LimitBlockedError, create_headers, payi_instrument, track_context
@@ -35,12 +34,12 @@ def client_at(base_url: str) -> openai.OpenAI:
 
 
 def azure(endpoint: str = ENDPOINT) -> openai.AzureOpenAI:
-    http = httpx2.Client(transport=httpx2.MockTransport(Offline()._answer))
+    http = httpx.Client(transport=httpx.MockTransport(Offline()._answer))
     return openai.AzureOpenAI(azure_endpoint=endpoint, api_key="k", api_version="2024-10-21", http_client=http)
 
 
 def async_azure() -> openai.AsyncAzureOpenAI:
-    http = httpx2.AsyncClient(transport=httpx2.MockTransport(Offline()._answer_later))
+    http = httpx.AsyncClient(transport=httpx.MockTransport(Offline()._answer_later))
     return openai.AsyncAzureOpenAI(azure_endpoint=ENDPOINT, api_key="k", api_version="2024-10-21", http_client=http)
 
 
@@ -95,7 +94,7 @@ async def test_p9_awaited() -> None:
 
 def test_p9_without_an_answer() -> None:
     with metered(config=on_azure(SCOPED)) as meter:
-        refused = azure().with_options(http_client=httpx2.Client(transport=httpx2.MockTransport(_not_found)))
+        refused = azure().with_options(http_client=httpx.Client(transport=httpx.MockTransport(_not_found)))
         with pytest.raises(openai.NotFoundError):
             refused.chat.completions.create(**ASK)
         meter.client.limits.create(limit_name="Full", limit_id="full", max=1e-6, limit_type="block")
@@ -108,8 +107,8 @@ def test_p9_without_an_answer() -> None:
     assert events == [(status, "system.azureopenai", "gpt-4o") for status in (404, 200, 424)]
 
 
-def _not_found(request: httpx2.Request) -> httpx2.Response:
-    return httpx2.Response(404, json={"error": {"code": "DeploymentNotFound"}})
+def _not_found(request: httpx.Request) -> httpx.Response:
+    return httpx.Response(404, json={"error": {"code": "DeploymentNotFound"}})
 
 
 MATCHES: list[tuple[str, str, bool]] = [
@@ -473,7 +472,7 @@ def test_the_example_of_the_page_prints_what_the_page_says() -> None:
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("PAYI_", "OPENAI_", "AZURE_"))
     }
-    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "examples")])
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "examples"), *sys.path])
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=False
     )

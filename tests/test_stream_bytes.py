@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import httpx2
 import openai
 import pytest
+from offline_openai import httpx
 
-from payi_instrument.testing import MemoryMeter
+from payi_instrument.testing import MemoryMeter, metered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,29 +53,34 @@ async def test_bytes_that_were_read_may_be_read_again_awaited(asdk: AsyncOpenAI,
     one(meter)
 
 
-async def test_leaving_the_bytes_of_a_response_closes_it(asdk: AsyncOpenAI, meter: MemoryMeter) -> None:
-    raw = await asdk.chat.completions.with_raw_response.create(**ASK, stream=True)
-    pieces = raw.http_response.aiter_bytes(50)
-    await anext(pieces)
-    await pieces.aclose()  # type: ignore[attr-defined]
-    assert raw.http_response.is_closed
-    one(meter, estimated=True)
+async def test_leaving_the_bytes_of_a_response_closes_it_where_the_http_library_does(asdk: AsyncOpenAI) -> None:
+    async def leave() -> bool:
+        raw = await asdk.chat.completions.with_raw_response.create(**ASK, stream=True)
+        pieces = raw.http_response.aiter_bytes(50)
+        await anext(pieces)
+        await pieces.aclose()  # type: ignore[attr-defined]
+        return raw.http_response.is_closed
+
+    closes = await leave()
+    with metered() as meter:
+        assert await leave() is closes
+        one(meter, estimated=True)
 
 
 def test_what_had_come_of_an_event_when_the_connection_broke_is_the_callers(meter: MemoryMeter) -> None:
-    class Pieces(httpx2.SyncByteStream):
+    class Pieces(httpx.SyncByteStream):
         def __iter__(self) -> Iterator[bytes]:
             yield b'data: {"choices": []}\n\ndata: {"cho'
-            raise httpx2.ReadError("reset")
+            raise httpx.ReadError("reset")
 
-    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, stream=Pieces()))
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=Pieces()))
     with (
-        openai.OpenAI(base_url="http://host/v1", api_key="k", http_client=httpx2.Client(transport=transport)) as client,
+        openai.OpenAI(base_url="http://host/v1", api_key="k", http_client=httpx.Client(transport=transport)) as client,
         client.chat.completions.with_streaming_response.create(**ASK, stream=True) as response,
     ):
         pieces = response.iter_bytes()
         assert next(pieces) + next(pieces) == b'data: {"choices": []}\n\ndata: {"cho'
-        with pytest.raises(httpx2.ReadError):
+        with pytest.raises(httpx.ReadError):
             next(pieces)
     assert meter.events[0].http_status_code == 299
 

@@ -27,11 +27,15 @@ class Shape(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Name a function of an SDK to stand in for: `name` is dotted, inside `module`."""
+    """Name a function of an SDK to stand in for: `name` is dotted, inside `module`.
+
+    `optional`: not every version of the SDK has the class. Any other that is not found is logged as an error.
+    """
 
     module: str
     name: str
     shape: Shape
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from dataclasses import dataclass
 from io import BytesIO
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -12,7 +14,7 @@ from pydantic import BaseModel
 from sdks import Form, Sdk
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from openai import AsyncOpenAI, OpenAI
 
@@ -68,22 +70,32 @@ async def alines(answer: Any) -> AsyncIterator[Any]:
         yield line
 
 
+@dataclass(frozen=True)
+class Call:
+    """How a form opens: a method of a resource of the SDK, with what it is given besides the request."""
+
+    resource: str
+    method: str
+    more: dict[str, Any]
+
+    def __call__(self, client: Any, ask: dict[str, Any]) -> Any:
+        return getattr(attrgetter(self.resource)(client), self.method)(**fresh(ask), **fresh(self.more))
+
+
 class Resource:
     """A resource of the SDK, by its dotted name, and the forms of calling its methods."""
 
     def __init__(self, name: str) -> None:
-        self._of = attrgetter(name)
+        self._name = name
 
-    def call(self, method: str = "create", **more: Any) -> Callable[[Any, dict[str, Any]], Any]:
-        return lambda client, ask: getattr(self._of(client), method)(**fresh(ask), **fresh(more))
+    def call(self, method: str = "create", **more: Any) -> Call:
+        return Call(self._name, method, more)
 
-    def raw(self, method: str = "create", **more: Any) -> Callable[[Any, dict[str, Any]], Any]:
-        return lambda client, ask: getattr(self._of(client).with_raw_response, method)(**fresh(ask), **fresh(more))
+    def raw(self, method: str = "create", **more: Any) -> Call:
+        return Call(f"{self._name}.with_raw_response", method, more)
 
-    def streaming(self, method: str = "create", **more: Any) -> Callable[[Any, dict[str, Any]], Any]:
-        return lambda client, ask: getattr(self._of(client).with_streaming_response, method)(
-            **fresh(ask), **fresh(more)
-        )
+    def streaming(self, method: str = "create", **more: Any) -> Call:
+        return Call(f"{self._name}.with_streaming_response", method, more)
 
     def whole(self, method: str = "create", name: str = "", **more: Any) -> tuple[Form, ...]:
         """A method's forms that answer at once."""
@@ -135,6 +147,7 @@ RESPONSES = Resource("responses")
 EMBEDDINGS = Resource("embeddings")
 COMPLETIONS = Resource("completions")
 IMAGES = Resource("images")
+DECISIONS = Resource("decisions")
 TRANSCRIPTIONS = Resource("audio.transcriptions")
 TRANSLATIONS = Resource("audio.translations")
 SPEECH = Resource("audio.speech")
@@ -179,6 +192,20 @@ def async_client_for(standin: StandIn) -> AsyncOpenAI:
     return openai.AsyncOpenAI(base_url=standin.url, api_key="k", max_retries=0, http_client=http)
 
 
+BARE = openai.OpenAI(api_key="k", http_client=openai.DefaultHttpxClient(verify=False))
+
+
+def lacks(form: Form, ask: dict[str, Any]) -> str | None:
+    """Return what a form needs that the installed version of the SDK does not have."""
+    call: Any = form.opens
+    try:
+        known = inspect.signature(getattr(attrgetter(call.resource)(BARE), call.method)).parameters
+    except AttributeError:
+        return f"openai {openai.__version__} has no {call.resource}.{call.method}"
+    unknown = ", ".join(sorted({**ask, **call.more}.keys() - known.keys()))
+    return f"openai {openai.__version__}: {call.resource}.{call.method} has no {unknown}" if unknown else None
+
+
 def unreachable(client: Any) -> Any:
     return client.with_options(base_url="http://127.0.0.1:9/v1")
 
@@ -193,6 +220,7 @@ def sdk(
         async_client=async_client_for,
         unreachable=unreachable,
         ask={**ask, "extra_headers": HEADERS},
+        lacks=lacks,
         units=units,
         cost=cost,
         seen=seen,
@@ -235,6 +263,21 @@ OPENAI = (
         0.007,
         text=SUM,
         id_begins="resp_",
+    ),
+    sdk(
+        "compaction",
+        RESPONSES.whole("compact"),
+        {"model": "gpt-4o", "input": ASKED, "instructions": "Be brief."},
+        TEXT,
+        0.007,
+        id_begins="resp_",
+    ),
+    sdk(
+        "decisions",
+        DECISIONS.whole(),
+        {"model": "gpt-4o", "input": ASKED, "questions": [{"type": "predicate", "name": "spam", "question": "Spam?"}]},
+        TEXT,
+        0.007,
     ),
     sdk(
         "completions",

@@ -28,6 +28,7 @@ class SocketStandIn:
         self.heard: list[dict[str, Any]] = []
         self._server = serve(self._talk, "127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{self._server.socket.getsockname()[1]}/v1"
+        self.socket_url = self.url.replace("http:", "ws:")
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     def __enter__(self) -> Self:

@@ -30,7 +30,10 @@ class Form:
 
 @dataclass(frozen=True)
 class Sdk:
-    """One SDK: its forms, its clients for the stand-in, a request, the text it is answered with and the units of it."""
+    """One SDK: its forms, its clients for the stand-in, a request, the text it is answered with and the units of it.
+
+    `lacks` says what a form with a request needs that the installed version does not have, None for nothing.
+    """
 
     name: str
     forms: tuple[Form, ...]
@@ -42,6 +45,7 @@ class Sdk:
     units: dict[str, tuple[int, int]]
     cost: float
     seen: Callable[[list[Any]], list[Any]] = field(repr=False)
+    lacks: Callable[[Form, dict[str, Any]], str | None] = field(repr=False)
     id_begins: str = "payi_"
     told_by_request: bool = False
     """Whether the units are known before there is an answer."""

@@ -78,11 +78,11 @@ def realtime(message: dict[str, Any]) -> Iterator[dict[str, Any] | None]:
 
 
 def connected(server: SocketStandIn) -> openai.OpenAI:
-    return openai.OpenAI(base_url=server.url, api_key="k")
+    return openai.OpenAI(base_url=server.url, websocket_base_url=server.socket_url, api_key="k")
 
 
 def aconnected(server: SocketStandIn) -> openai.AsyncOpenAI:
-    return openai.AsyncOpenAI(base_url=server.url, api_key="k")
+    return openai.AsyncOpenAI(base_url=server.url, websocket_base_url=server.socket_url, api_key="k")
 
 
 def until(connection: Any, kind: str) -> list[Any]:

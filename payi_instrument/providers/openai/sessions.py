@@ -33,7 +33,7 @@ def _open(connection: Any) -> Session:
 
 def _targets(function: str) -> tuple[Target, ...]:
     return tuple(
-        Target(module, f"{prefix}{name}.{function}", shape)
+        Target(module, f"{prefix}{name}.{function}", shape, optional=True)
         for module, name in _CONNECTIONS.items()
         for prefix, shape in (("", Shape.SYNC), ("Async", Shape.ASYNC))
     )
