@@ -21,6 +21,7 @@ demo: $(READY) ## Watch calls being metered, priced, attributed and held against
 
 test: $(READY) ## Run the tests
 	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(BIN)/python -m pytest -n auto --dist worksteal tests/frameworks
 
 check: $(READY) ## Lint, format, types, layers, price data
 	$(BIN)/ruff check
