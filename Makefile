@@ -26,6 +26,7 @@ demo: $(READY) ## Watch calls being metered, priced, attributed and held against
 
 test: $(READY) ## Run the tests, on the older SDKs too
 	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(BIN)/python -m pytest -n auto --dist worksteal tests/frameworks
 	@$(MAKE) --no-print-directory sdks
 
 sdks: $(SDKS) ## Run what goes through an SDK on its older major versions

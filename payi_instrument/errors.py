@@ -17,7 +17,7 @@
     │  └─ APIConnectionError         the cause is the transport's own error
     │     └─ APITimeoutError
     ├─ MissingExtraError             also an ImportError
-    └─ LimitBlockedError             .limit_ids .xproxy_result
+    └─ LimitBlockedError             .limit_ids .xproxy_result .status_code (424)
 
 Source: client.md section 3, instrumentation-semantics section 7.
 """
@@ -26,6 +26,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol, cast
+
+from payi_instrument.wire.headers import REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -178,6 +180,10 @@ class LimitBlockedError(PayiError):
     `limit_ids` are the limits that stopped it; `xproxy_result` is the meter's answer to the recorded refusal. Source:
     limits-semantics section 6.3.
     """
+
+    status_code = REFUSED
+    """What frameworks go by: to LiteLLM's Router an error without a status is a fault of the host, which it tries again and
+    then rests for every user."""
 
     def __init__(self, limit_ids: list[str], xproxy_result: Result | None = None) -> None:
         """Name the limits that blocked."""
