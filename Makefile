@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # An older SDK is a folder of its own that goes before the environment's; the rest of the environment is the same.
 SDKS := $(basename $(notdir $(wildcard tests/sdks/*.txt)))
 SDK_TESTS := tests/providers $(patsubst %,tests/test_%.py,attribution call concurrency examples gate instrumentation \
-	mappings otel stack stream_bytes stream_lifetime streams)
+	otel stack stream_bytes stream_lifetime streams)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test sdks $(SDKS) check bench dist format prices clean

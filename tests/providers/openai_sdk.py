@@ -275,9 +275,13 @@ OPENAI = (
     sdk(
         "decisions",
         DECISIONS.whole(),
-        {"model": "gpt-4o", "input": ASKED, "questions": [{"type": "predicate", "name": "spam", "question": "Spam?"}]},
+        {
+            "model": "gpt-6-luna",
+            "input": ASKED,
+            "questions": [{"type": "predicate", "name": "spam", "question": "Spam?"}],
+        },
         TEXT,
-        0.007,
+        0.00012,
     ),
     sdk(
         "completions",
