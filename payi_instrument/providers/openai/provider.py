@@ -167,7 +167,7 @@ def kind(facts: CallFacts, answer: Any) -> Kind:
 
 
 class _Form(NamedTuple):
-    """What a class of the SDK is to us, and the member that holds the HTTP library's response, if any."""
+    """What a class of the SDK is to us, and the member that holds the HTTP library's response; "" when it is one."""
 
     kind: Kind
     response: str | None = None
@@ -184,6 +184,8 @@ class _Forms(dict[type, _Form]):
             form = _Form(Kind.STREAM, "response")
         elif "HttpxBinaryResponseContent" in names:
             form = _Form(Kind.WHOLE, "response")
+        elif answer.__name__ == "Response" and answer.__module__.startswith("httpx"):  # asked for with `cast_to`
+            form = _Form(Kind.WHOLE, "")
         else:
             form = _Form(Kind.WHOLE)
         self[answer] = form
@@ -205,10 +207,16 @@ def raw_response(answer: Any) -> Any:
 
 def read_answer(facts: CallFacts, answer: Any) -> Usage:
     """Return what a whole answer says it used; an estimate when it says nothing and must have used something."""
-    response = _FORM[type(answer)].response
+    response = _response_of(answer)
     if response is not None:
-        return read_bytes(facts, getattr(answer, response).content)
+        return read_bytes(facts, response.content)
     return _endpoint(facts).read(facts, answer)
+
+
+def _response_of(answer: Any) -> Any:
+    """Return the HTTP library's response that an answer is or holds; None for one that was parsed."""
+    member = _FORM[type(answer)].response
+    return getattr(answer, member) if member else (None if member is None else answer)
 
 
 def read_bytes(facts: CallFacts, body: bytes) -> Usage:
@@ -245,14 +253,14 @@ def reader(facts: CallFacts) -> StreamReader:
 
 def parse_chunk(data: str) -> Any:
     """Return the chunk that one server-sent event holds, None for the end mark and for what is not a chunk."""
-    chunk = parsed(data) if data.startswith("{") else None
+    chunk = parsed(data) if data.lstrip().startswith("{") else None
     return chunk if isinstance(chunk, Lenient) else None
 
 
 def response_headers(answer: Any) -> Mapping[str, str]:
     """Return the headers of a stream or a raw response; a parsed answer does not show them."""
-    response = _FORM[type(answer)].response
-    return {} if response is None else dict(getattr(answer, response).headers)
+    response = _response_of(answer)
+    return {} if response is None else dict(response.headers)
 
 
 def log_request(facts: CallFacts, *, inline_data: bool) -> str | None:
@@ -282,7 +290,7 @@ def log_answer(answer: Any) -> str | None:
     form = _FORM[type(answer)]
     if form.kind is Kind.RAW:
         return str(answer.http_response.text)
-    if isinstance(answer, SimpleNamespace):
+    if isinstance(answer, (SimpleNamespace, dict)):
         return json.dumps(answer, default=vars)
     if isinstance(answer, str):
         return answer
