@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     """Makes an answer of a reply and a request: an object, text, sound (bytes), or the chunks of a stream."""
 
 OK = 200
+_NOTHING = 204
 _PATIENCE_S = 30
 
 
@@ -42,10 +43,12 @@ class Reply:
     """Whether the chunks before a usage that was asked for say `"usage": null`, as OpenAI's do."""
     body: Any = None
     """An answer as it was recorded; a list is the chunks of a stream, a text in it is sent as a line of its own."""
+    kind: str = ""
+    """The content type of an answer that is a text or bytes, where it is not the usual one."""
     pause: float = 0.0
     """Seconds before every chunk."""
     status: int = OK
-    """400 or above: the answer is an error that says `error`."""
+    """400 or above: the answer is an error that says `error`; 204: there is none."""
     error: str = "The stand-in was told to fail."
     refuses_usage: int = 0
     """The status for those who ask for a stream's usage, 0 to let them."""
@@ -118,12 +121,19 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def do_POST(self) -> None:
-        content = self.rfile.read(int(self.headers["content-length"]))
-        body = json.loads(content or b"{}") if "json" in self.headers["content-type"] else self._fields(content)
-        self._answer("POST", body)
+        content = self.rfile.read(int(self.headers.get("content-length") or 0))
+        if not content:
+            self._answer("POST", {})
+        elif "json" in self.headers["content-type"]:
+            self._answer("POST", json.loads(content))
+        else:
+            self._answer("POST", self._fields(content))
 
     def do_GET(self) -> None:
         self._answer("GET", dict(parse_qsl(urlsplit(self.path).query)))
+
+    def do_DELETE(self) -> None:
+        self._answer("DELETE", {})
 
     def _fields(self, content: bytes) -> dict[str, Any]:
         head = f"Content-Type: {self.headers['content-type']}\r\n\r\n".encode()
@@ -140,12 +150,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_error(404, f"Unknown path {self.path}", None)
         elif reply.refuses_usage and "stream_options" in body:
             self._send_error(reply.refuses_usage, "Unknown parameter: 'stream_options'.", "stream_options")
+        elif reply.status == _NOTHING:
+            self._send_head(reply.status, "application/json", ("Content-Length", "0"))
         elif reply.status != OK:
             self._send_error(reply.status, reply.error, None)
         elif body.get("stream"):
             self._send_stream(reply, answer(reply, body) if reply.body is None else reply.body)
         elif reply.then == "finish" or (reply.then == "stall" and self.standin.stall()):
-            self._send_whole(answer(reply, body) if reply.body is None else reply.body)
+            self._send_whole(answer(reply, body) if reply.body is None else reply.body, reply.kind)
         else:
             self.close_connection = True
 
@@ -153,11 +165,11 @@ class _Handler(BaseHTTPRequestHandler):
         """Return what answers the end of a path; hosts put different things before it."""
         return next((answer for end, answer in self.standin.answers.items() if path.endswith(end)), None)
 
-    def _send_whole(self, body: object) -> None:
+    def _send_whole(self, body: object, kind: str) -> None:
         if isinstance(body, bytes):
-            self._send_bytes(body, "text/event-stream" if body.startswith(b"data:") else "audio/mpeg")
+            self._send_bytes(body, kind or ("text/event-stream" if body.startswith(b"data:") else "audio/mpeg"))
         elif isinstance(body, str):
-            self._send_bytes(body.encode(), "text/plain")
+            self._send_bytes(body.encode(), kind or "text/plain")
         else:
             self._send_json(OK, body)
 

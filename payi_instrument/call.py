@@ -317,10 +317,8 @@ class Call:
         category, resource, who = self._settings.mappings.price_as(
             self.provider.library, self.facts, self.attribution, usage.resource
         )
-        warnings: tuple[str, ...] = ()
         if usage.estimated:
             properties[ESTIMATED] = "true"
-            warnings = (f"estimated_units: {resource} reported no usage",)
         if usage.failure is not None:
             code, message = usage.failure
             properties[PayiPropertyNames.failure] = code
@@ -341,7 +339,7 @@ class Call:
             properties=self._properties | properties,
             module=self.facts.library,
             record_unpriced=True,
-            warnings=warnings,
+            warnings=_warnings(usage, resource),
         )
         own = {name: value for name, value in self.facts.headers.items() if not name.lower().startswith(PREFIX)}
         event.provider_request_headers = _shown(own)
@@ -364,11 +362,15 @@ class Call:
         return event
 
     def _other(self, event: UsageEvent, other: Usage, index: int) -> UsageEvent:
+        resource = other.resource or event.resource
+        properties = {name: value for name, value in event.properties.items() if name != ESTIMATED}
         return replace(
             event,
             event_id=self._id_of(other) if other.once else f"{event.event_id}.{index}",
-            resource=other.resource or event.resource,
+            resource=resource,
             units=other.units,
+            properties=properties | ({ESTIMATED: "true"} if other.estimated else {}),
+            warnings=_warnings(other, resource),
             provider_response_id=other.response_id or f"{event.provider_response_id}.{index}",
             provider_request_json=None,
             provider_response_json=None,
@@ -404,6 +406,10 @@ _TEXTS = (
 
 def _read_chunks(_facts: CallFacts, call: Call) -> Usage:
     return call.reader.usage()
+
+
+def _warnings(usage: Usage, resource: str | None) -> tuple[str, ...]:
+    return (f"estimated_units: {resource} reported no usage",) if usage.estimated else ()
 
 
 def _shown(headers: Mapping[str, str]) -> dict[str, str] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,3 +28,15 @@ TOKENS_PER_IMAGE = 765
 def estimate_tokens(texts: Iterable[str]) -> int:
     """Return about how many tokens these texts are, 0 for no text."""
     return sum(len(_TOKEN.findall(text, 0, _READ)) * max(len(text), _READ) // _READ for text in texts)
+
+
+def estimate_given(given: Any) -> int:
+    """Return about how many tokens a request, or a part of it, is: its texts; a number in a list is a token."""
+    if isinstance(given, str):
+        return estimate_tokens([given])
+    if isinstance(given, dict):
+        parts = cast("dict[str, Any]", given).values()
+        return sum(estimate_given(part) for part in parts if not isinstance(part, int))
+    if isinstance(given, (list, tuple)):
+        return sum(1 if isinstance(part, int) else estimate_given(part) for part in cast("list[Any]", given))
+    return 0

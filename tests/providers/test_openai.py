@@ -1,192 +1,37 @@
-"""What the openai SDK's answers are metered with: rows P-1, P-4, P-5, P-8, P-19, P-20, P-21, P-24 and shapes 1 to 6."""
+"""How calls of the openai SDK are metered: what is asked for, what is estimated, whose call it is. Rows P-5 and P-24."""
 
 from __future__ import annotations
 
 import importlib
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import openai
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from offline_openai import httpx
-from openai.types.completion_usage import CompletionUsage
 from pydantic import BaseModel
+from sampled import load
 
-from payi_instrument import track_context
 from payi_instrument.providers._estimate import estimate_tokens
-from payi_instrument.providers.openai.counting import units_of
 from payi_instrument.testing import metered
 
 if TYPE_CHECKING:
     from openai import OpenAI
 
     from examples.openai_standin import StandIn
-    from payi_instrument.event import UsageEvent
     from payi_instrument.testing import MemoryMeter
 
-SAMPLES: dict[str, Any] = json.loads((Path(__file__).parent / "samples" / "openai.json").read_text("utf-8"))
 ASK: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": "How many apples remain?"}]}
+CHUNKS = load("openai/chat")["streams"][0]["chunks"]
+TEXTS = load("texts")["texts"]
 
 
-def samples(kind: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("sample", [pytest.param(sample, id=sample["name"]) for sample in SAMPLES[kind]])
-
-
-def check(event: UsageEvent, sample: dict[str, Any]) -> None:
-    """Compare an event with what a sample expects; an estimate may be off by half."""
-    wanted = {unit: tuple(counts) for unit, counts in sample["units"].items()}
-    assert ("system.estimated" in event.properties) == sample.get("estimated", False)
-    if sample.get("estimated"):
-        for (found_in, found_out), (in_, out) in zip(event.units.values(), wanted.values(), strict=True):
-            assert in_ / 2 <= found_in <= in_ * 1.5
-            assert out / 2 <= found_out <= out * 1.5
-    else:
-        assert event.units == wanted
-    assert event.function_calls == [tuple(call) for call in sample.get("calls", [])]
-    assert event.http_status_code == 200
-    assert "system.capture_error" not in event.properties
-
-
-@samples("answers")
-def test_an_answer_is_metered_with_its_units(
-    sdk: OpenAI, standin: StandIn, meter: MemoryMeter, sample: dict[str, Any]
-) -> None:
-    standin.reply.body = sample["body"]
-    with track_context(log_prompt_and_response=True):
-        sdk.chat.completions.create(**ASK)
-
-    [event] = meter.events
-    check(event, sample)
-    response_id = sample["body"].get("id") if isinstance(sample["body"], dict) else None
-    assert str(event.provider_response_id).startswith(response_id or "payi_")
-
-
-@samples("answers")
-@pytest.mark.parametrize("raw", ["with_raw_response", "with_streaming_response"])
-def test_the_bytes_of_an_answer_say_the_same(
-    sdk: OpenAI, standin: StandIn, meter: MemoryMeter, sample: dict[str, Any], raw: str
-) -> None:
-    standin.reply.body = sample["body"]
-    with track_context(log_prompt_and_response=True):
-        answer = getattr(sdk.chat.completions, raw).create(**ASK)
-        if raw == "with_streaming_response":
-            with answer as response:
-                assert said(b"".join(response.iter_bytes()), sample) == sample["body"]
-
-    [event] = meter.events
-    check(event, sample)
-    assert said(str(event.provider_response_json), sample) == sample["body"]
-
-
-def said(text: str | bytes, sample: dict[str, Any]) -> object:
-    """Read what came over the wire: JSON, but for an answer that is only text."""
-    if isinstance(sample["body"], str):
-        return text if isinstance(text, str) else text.decode()
-    return json.loads(text)
-
-
-@samples("streams")
-@pytest.mark.parametrize("asked", [False, True], ids=["unasked", "asked"])
-def test_p4_and_p5_a_stream_is_metered_and_shows_what_was_asked_for(
-    sdk: OpenAI, standin: StandIn, meter: MemoryMeter, sample: dict[str, Any], asked: bool
-) -> None:
-    standin.reply.body = sample["chunks"]
-    more: dict[str, Any] = {"stream_options": {"include_usage": True}} if asked else {}
-    with track_context(log_prompt_and_response=True):
-        stream = sdk.chat.completions.create(**ASK, stream=True, **more)
-        shown = list(stream)
-
-    sent = [chunk for chunk in sample["chunks"] if isinstance(chunk, dict)]
-    assert [chunk.to_dict() for chunk in shown] == (sent if asked else sent[: sample["shown"]])
-    [event] = meter.events
-    check(event, sample)
-    assert event.provider_response_id == next(chunk["id"] for chunk in sent if chunk["id"])
-    assert stream.xproxy_result.cost.total.base >= 0
-
-
-@samples("streams")
-def test_the_bytes_of_a_stream_say_the_same(
-    sdk: OpenAI, standin: StandIn, meter: MemoryMeter, sample: dict[str, Any]
-) -> None:
-    standin.reply.body = sample["chunks"]
-    with (
-        track_context(log_prompt_and_response=True),
-        sdk.chat.completions.with_streaming_response.create(**ASK, stream=True) as response,
-    ):
-        lines = [line for line in response.iter_lines() if line and not line.startswith(":")]
-
-    sent = [chunk for chunk in sample["chunks"] if isinstance(chunk, dict)]
-    assert lines == [*(f"data: {json.dumps(chunk)}" for chunk in sent[: sample["shown"]]), "data: [DONE]"]
-    [event] = meter.events
-    check(event, sample)
-    assert [json.loads(text) for text in event.provider_response_json or ()] == sent
-
-
-counts = st.one_of(st.none(), st.integers(0, 2**31 - 1), st.floats(0, 2**31))
-details = st.one_of(
-    st.none(),
-    st.fixed_dictionaries(
-        {},
-        optional=dict.fromkeys(
-            ["cached_tokens", "cache_write_tokens", "audio_tokens", "image_tokens", "reasoning_tokens"], counts
-        ),
-    ),
-)
-usages = st.fixed_dictionaries(
-    {},
-    optional={
-        "prompt_tokens": counts,
-        "completion_tokens": counts,
-        "total_tokens": counts,
-        "num_cached_tokens": counts,
-        "prompt_tokens_details": details,
-        "completion_tokens_details": details,
-        "queue_time": st.floats(0, 1),
-    },
-)
-
-
-@given(usages, st.sampled_from([None, "default", "priority", "flex", "auto"]), st.booleans())
-def test_sum_rule_the_units_of_each_side_sum_to_the_providers_own_totals(
-    usage: dict[str, Any], tier: str | None, modelled: bool
-) -> None:
-    units = units_of(CompletionUsage.construct(**usage) if modelled else usage, tier)
-
-    prompt, completion = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
-    total = int(usage.get("total_tokens") or 0)
-    assert sum(counts_in for counts_in, _ in units.values()) == prompt
-    assert sum(counts_out for _, counts_out in units.values()) == completion + max(total - prompt - completion, 0)
-    assert all(count >= 0 for pair in units.values() for count in pair)
-    assert all(unit.endswith(f"_{tier}") for unit in units) == (tier in {"priority", "flex"})
-
-
-@given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 10**6))
-def test_units_never_overlap_whatever_the_details_say(cached: int, written: int, reasoning: int) -> None:
-    units = units_of(
-        {
-            "prompt_tokens": 1000,
-            "completion_tokens": 100,
-            "prompt_tokens_details": {"cached_tokens": cached, "cache_write_tokens": written},
-            "completion_tokens_details": {"reasoning_tokens": reasoning},
-        }
-    )
-
-    read = min(cached, 1000)
-    assert units.get("text_cache_read", (0, 0)) == (read, 0)
-    assert units.get("text_cache_write", (0, 0)) == (min(written, 1000 - read), 0)
-    assert units.get("reasoning", (0, 0)) == (0, min(reasoning, 100))
-
-
-@pytest.mark.parametrize("text", [pytest.param(text, id=text["name"]) for text in SAMPLES["texts"]])
+@pytest.mark.parametrize("text", [pytest.param(text, id=text["name"]) for text in TEXTS])
 def test_an_estimate_is_right_within_a_half(text: dict[str, Any]) -> None:
     assert text["tokens"] / 2 <= estimate_tokens([text["text"]]) <= text["tokens"] * 1.5
 
 
 def test_an_estimate_of_a_long_text_grows_with_it() -> None:
-    text = SAMPLES["texts"][0]["text"]
+    text = TEXTS[0]["text"]
     assert estimate_tokens([]) == estimate_tokens([""]) == 0
     assert estimate_tokens([text * 1000]) == pytest.approx(1000 * estimate_tokens([text]), rel=0.02)
 
@@ -265,9 +110,9 @@ def test_a_host_that_refuses_our_request_for_usage_is_asked_again_without_it(
 def test_a_usage_chunk_that_was_not_asked_for_is_the_callers(sdk: OpenAI, standin: StandIn, meter: MemoryMeter) -> None:
     standin.reply.refuses_usage = 400
     list(sdk.chat.completions.create(**ASK, stream=True))
-    standin.reply.body = SAMPLES["streams"][0]["chunks"]
+    standin.reply.body = CHUNKS
 
-    assert len(list(sdk.chat.completions.create(**ASK, stream=True))) == len(SAMPLES["streams"][0]["chunks"])
+    assert len(list(sdk.chat.completions.create(**ASK, stream=True))) == len(CHUNKS)
     assert meter.events[-1].units == {"text": (19, 3)}
 
 
@@ -368,7 +213,7 @@ def test_instruments_choose_what_is_metered(sdk: OpenAI, standin: StandIn) -> No
 
 
 @pytest.mark.parametrize(
-    "cast_to", [dict[str, Any], object, str, httpx2.Response], ids=["dict", "object", "str", "http"]
+    "cast_to", [dict[str, Any], object, str, httpx.Response], ids=["dict", "object", "str", "http"]
 )
 def test_an_answer_that_is_asked_for_by_hand_is_metered_whatever_its_type(
     sdk: OpenAI, meter: MemoryMeter, cast_to: Any

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from payi_instrument.event import CallFacts, Units, Usage
 from payi_instrument.providers._estimate import estimate_tokens
 from payi_instrument.providers.openai.counting import is_reported, units_of
-from payi_instrument.providers.openai.wire import parsed, strings
+from payi_instrument.providers.openai.wire import Lenient, failure_of, members, parsed, strings, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ _BYTES_PER_SECOND = 16_000
 """Of a sound file, for estimates only: 128 kbit/s, as most compressed ones have; speech in a raw one has twice that."""
 _BY_TOKEN, _TOKENS_PER_SECOND = "gpt-4o", 17
 """Models that are billed by tokens of sound, and how many a second has: $0.006 a minute at $6 a million."""
-_BY_CHARACTER = ("tts-1", "tts-1-hd")
+_BY_CHARACTER = "tts-1"
 _TOKENS_PER_CHARACTER = 1.3
 """What is spoken for a character, for estimates only: 20 tokens a second, 15 characters a second."""
 _SUBTITLE_END = re.compile(r"--> *(?:(\d+):)?(\d+):(\d+)")
@@ -34,21 +34,29 @@ def read_transcription(facts: CallFacts, answer: Any) -> Usage:
 
 
 def _transcription(facts: CallFacts, answer: Any, sent: int) -> Usage:
-    usage = getattr(answer, "usage", None)
-    if is_reported(usage):
-        return Usage(units=units_of(usage, read="audio"))
-    duration = getattr(answer, "duration", None)
-    if isinstance(duration, (int, float, str)) and float(duration) > 0:
-        return Usage(units={"audio_seconds": (ceil(float(duration)), 0)})
-    said = answer if isinstance(answer, str) else getattr(answer, "text", None)
-    if said is None:
-        return Usage()
-    seconds = _last_subtitle(said) or ceil(sent / _BYTES_PER_SECOND)
+    told = members(answer)
+    if is_reported(told.get("usage")):
+        return Usage(units=units_of(told["usage"], read="audio"))
+    said = answer if isinstance(answer, str) else told.get("text")
+    if not isinstance(said, str):
+        failure = failure_of(told.get("error"))
+        if failure is None:
+            raise unreadable(answer)
+        return Usage(failure=failure)
+    duration = _seconds(told.get("duration"))
+    seconds = duration or _last_subtitle(said) or ceil(sent / _BYTES_PER_SECOND)
     if str(facts.resource).startswith(_BY_TOKEN):
         units: Units = {"audio": (seconds * _TOKENS_PER_SECOND, 0), "text": (0, estimate_tokens([said]))}
-    else:
-        units = {"audio_seconds": (seconds, 0)}
-    return Usage(units=units, estimated=True)
+        return Usage(units=units, estimated=True)
+    return Usage(units={"audio_seconds": (seconds, 0)}, estimated=not duration)
+
+
+def _seconds(duration: Any) -> int:
+    """Return a duration in whole seconds, 0 for what is none; some answers have it as text."""
+    try:
+        return max(ceil(float(duration)), 0)
+    except (TypeError, ValueError, OverflowError):
+        return 0
 
 
 def _last_subtitle(said: str) -> int:
@@ -76,19 +84,20 @@ def _sizes(file: Any) -> Iterator[int]:
 def transcription_from(body: bytes) -> Any:
     """Return a transcription from its bytes: an object, or text."""
     answer = parsed(body)
-    return answer if hasattr(answer, "text") else body.decode(errors="replace")
+    return answer if isinstance(answer, Lenient) else body.decode(errors="replace")
 
 
 class TranscriptionReader:
     """Gather the usage of a streamed transcription."""
 
-    __slots__ = ("_done", "_facts", "_sent", "_texts")
+    __slots__ = ("_done", "_facts", "_failure", "_sent", "_texts")
 
     def __init__(self, facts: CallFacts) -> None:
         """Take the call whose answer is streamed."""
         self._facts = facts
         self._sent = _sent(facts)
         self._done: Any = None
+        self._failure: tuple[str, str | None] | None = None
         self._texts: list[str] = []
 
     @property
@@ -98,24 +107,30 @@ class TranscriptionReader:
 
     def see(self, event: Any) -> bool:
         """Take the next event; none is hidden."""
-        if event.type == "transcript.text.delta":
-            self._texts.append(event.delta)
-        elif event.type == "transcript.text.done":
+        told = members(event)
+        kind = str(told.get("type"))
+        if kind.endswith(".text.delta"):
+            self._texts += strings([told.get("delta") or told.get("text")])
+        elif kind.endswith(".done"):  # Mistral calls it transcription.done
             self._done = event
+        self._failure = failure_of(told.get("error")) or self._failure
         return False
 
     def usage(self) -> Usage:
         """Return what was used: as the event that ended it reported it, else an estimate by the file's size."""
-        return _transcription(self._facts, "".join(self._texts) if self._done is None else self._done, self._sent)
+        answer = "".join(self._texts) if self._done is None else self._done
+        found = _transcription(self._facts, answer, self._sent)
+        found.failure = self._failure
+        return found
 
 
 def read_speech(facts: CallFacts, answer: Any) -> Usage:
     """Return what speech took: as its last event reported it, else by the text that was to be spoken."""
-    usage = next((found for event in _events(answer) if is_reported(found := getattr(event, "usage", None))), None)
-    if usage is not None:
+    reported = (usage for event in _events(answer) if is_reported(usage := members(event).get("usage")))
+    if (usage := next(reported, None)) is not None:
         return Usage(units=units_of(usage, made="audio"))
     spoken = "".join(strings([facts.body.get("input")]))
-    if facts.resource in _BY_CHARACTER:
+    if str(facts.resource).startswith(_BY_CHARACTER):
         return Usage(units={"characters": (len(spoken), 0)})
     asked = estimate_tokens(strings([spoken, facts.body.get("instructions")]))
     units: Units = {"text": (asked, 0), "audio": (0, ceil(len(spoken) * _TOKENS_PER_CHARACTER))}

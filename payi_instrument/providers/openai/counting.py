@@ -1,6 +1,6 @@
 """Count what a usage says: units that never overlap, and sum on each side to the provider's own total.
 
-One reading for every shape that the wire knows: `prompt_tokens` or `input_tokens`, details under three names, seconds
+One reading for every shape that the wire knows: `prompt_tokens` or `input_tokens`, details under four names, seconds
 of audio, and what hosts add of their own. Source: instrumentation-semantics section 6.3, provider shapes 2 to 5.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from payi_instrument.providers.openai.wire import count, members
+from payi_instrument.providers.openai.wire import MOST, count, members, number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,16 +20,21 @@ TIERS = {"priority": "_priority", "fast": "_priority", "flex": "_flex"}
 """Served tiers with prices of their own; `fast` costs what `priority` does."""
 UNTIERED = frozenset({"audio_seconds", "characters", "web_search_request", "file_search_request"})
 _INPUT, _OUTPUT = ("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens")
+_SECONDS = ("seconds", "prompt_audio_seconds")
+"""How long a sound is that was sent: OpenAI's name, and Mistral's, whose total counts the sound's tokens too."""
 _MODALITIES = {"audio_tokens": "audio", "image_tokens": "vision", "video_tokens": "video"}
 _MADE = {"audio_tokens": "audio", "image_tokens": "image", "video_tokens": "video"}
 """The counts that a usage's details take out of a side, and the units that they are: of the input, of the output."""
-_COUNTED = (*_INPUT, *_OUTPUT, "total_tokens", "seconds")
+_COUNTED = (*_INPUT, *_OUTPUT, *_SECONDS, "total_tokens")
+_INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details", "input_token_details", "prompt_token_details")
+_OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details", "output_token_details")
 
 
 def is_reported(usage: Any) -> bool:
-    """Say whether a usage counts anything: some hosts send an empty one."""
-    counts = members(usage)
-    return any(counts.get(name) for name in _COUNTED)
+    """Say whether a usage counts anything: some hosts send an empty one. Never raises, whatever it holds."""
+    told = members(usage)
+    values = [told.get(name) for name in _COUNTED]
+    return any(isinstance(value, (int, float)) and value and not value < 0 for value in values)
 
 
 def units_of(usage: Any, tier: str | None = None, *, read: str = "text", made: str | None = "text") -> Units:
@@ -39,30 +44,49 @@ def units_of(usage: Any, tier: str | None = None, *, read: str = "text", made: s
     output that come without details; nothing is made (None) where an answer has no output, as an embedding.
     """
     usage = members(usage)
-    if usage.get("type") == "duration" or ("seconds" in usage and not count(usage, *_INPUT, *_OUTPUT)):
-        return {"audio_seconds": (ceil(float(usage.get("seconds") or 0)), 0)}
-    inputs, outputs = count(usage, *_INPUT), count(usage, *_OUTPUT)
-    unaccounted = max(count(usage, "total_tokens") - inputs - outputs, 0)
+    seconds = ceil(number(usage, *_SECONDS))
+    if usage.get("type") == "duration" or (seconds and not number(usage, *_INPUT, *_OUTPUT)):
+        return {"audio_seconds": (seconds, 0)}
+    inputs, outputs, beyond = _sides(usage, 0 if seconds else count(usage, "total_tokens"))
     if made is None:
-        inputs, unaccounted = inputs + unaccounted, 0
+        inputs, outputs, beyond = min(inputs + outputs + beyond, MOST), 0, 0
+    if seconds:
+        read = "text"
     units: Units = {"text": (0, 0)}
     for unit, tokens in _input(inputs, usage, read).items():
         units[unit] = (tokens, 0)
-    for unit, tokens in _output(outputs, unaccounted, usage, made or read).items():
+    for unit, tokens in _output(outputs, beyond, usage, made or read).items():
         units[unit] = (units.get(unit, (0, 0))[0], tokens)
-    if units["text"] == (0, 0) and len(units) > 1:
-        del units["text"]
+    if seconds:
+        units["audio_seconds"] = (seconds, 0)
     if searches := count(members(usage.get("server_tool_use")), "web_search_requests"):
         units["web_search_request"] = (0, searches)
+    if units["text"] == (0, 0) and len(units) > 1:
+        del units["text"]
     return on_tier(units, tier)
 
 
-def on_tier(units: Units, tier: str | None) -> Units:
+def on_tier(units: Units, tier: Any) -> Units:
     """Return units as those of a served tier, where it has prices of its own."""
-    suffix = TIERS.get(tier or "")
+    suffix = TIERS.get(tier) if isinstance(tier, str) else None
     if not suffix:
         return units
     return {unit if unit in UNTIERED else unit + suffix: counts for unit, counts in units.items()}
+
+
+def _sides(usage: Mapping[str, Any], total: int) -> tuple[int, int, int]:
+    """Return the counts of input and output, and what the total has beyond both; a side not told is what is left of it."""
+    inputs, outputs = count(usage, *_INPUT), count(usage, *_OUTPUT)
+    beyond = max(total - inputs - outputs, 0)
+    if not _tells(usage, _INPUT):
+        return inputs + beyond, outputs, 0
+    if not _tells(usage, _OUTPUT):
+        return inputs, outputs + beyond, 0
+    return inputs, outputs, beyond
+
+
+def _tells(usage: Mapping[str, Any], names: tuple[str, ...]) -> bool:
+    return any(isinstance(told := usage.get(name), (int, float)) and told >= 0 for name in names)
 
 
 class _Side:
@@ -86,14 +110,14 @@ class _Side:
 
 
 def _input(total: int, usage: Mapping[str, Any], rest: str) -> dict[str, int]:
-    details = _details(usage, "prompt_tokens_details", "input_tokens_details", "input_token_details")
+    details = _first_telling(*map(usage.get, _INPUT_DETAILS))
     side = _Side(total)
     cached = count(details, "cached_tokens") or count(
         usage, "num_cached_tokens", "prompt_cache_hit_tokens", "cached_tokens"
     )
     if not cached and not details:
         return side.rest(rest)
-    shares = members(details.get("cached_tokens_details") or usage.get("cached_tokens_details"))
+    shares = _first_telling(details.get("cached_tokens_details"), usage.get("cached_tokens_details"))
     read_before = _Side(min(cached, total))
     for name, unit in _MODALITIES.items():
         read_before.take(unit, count(shares, name, f"cached_{name}"))
@@ -105,19 +129,21 @@ def _input(total: int, usage: Mapping[str, Any], rest: str) -> dict[str, int]:
     return side.rest("text" if _tells_modalities(details) else rest)
 
 
-def _output(total: int, unaccounted: int, usage: Mapping[str, Any], rest: str) -> dict[str, int]:
+def _output(total: int, beyond: int, usage: Mapping[str, Any], rest: str) -> dict[str, int]:
     """Split an output; what a total has beyond both sides is thinking that the host counts outside of its output."""
-    details = _details(usage, "completion_tokens_details", "output_tokens_details", "output_token_details")
-    side = _Side(total + unaccounted)
-    if details or unaccounted:
-        side.take("reasoning", max(count(details, "reasoning_tokens"), unaccounted))
-        for name, unit in _MADE.items():
-            side.take(unit, count(details, name))
+    details = _first_telling(*map(usage.get, _OUTPUT_DETAILS))
+    side = _Side(total + beyond)
+    thought = count(details, "reasoning_tokens") or count(usage, "reasoning_tokens")
+    side.take("reasoning", max(thought, beyond))
+    for name, unit in _MADE.items():
+        side.take(unit, count(details, name))
     return side.rest("text" if _tells_modalities(details) else rest)
 
 
-def _details(usage: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
-    return members(next((found for name in names if (found := usage.get(name))), None))
+def _first_telling(*details: Any) -> Mapping[str, Any]:
+    """Return the members of the first details that tell anything: the SDK makes an object of empty ones."""
+    told = map(members, details)
+    return next((found for found in told if any(value is not None for value in found.values())), members(None))
 
 
 def _tells_modalities(details: Mapping[str, Any]) -> bool:

@@ -10,23 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 from payi_instrument.event import Usage
 from payi_instrument.providers.openai.counting import is_reported, units_of
-from payi_instrument.providers.openai.wire import members
+from payi_instrument.providers.openai.wire import failure_of, members
 
 if TYPE_CHECKING:
     from payi_instrument.event import CallFacts
 
-_RUN, _TURN = "thread.run", "agent.session.turn"
+_JOBS = ("thread.run", "agent.session.turn")
 
 
 def read(_facts: CallFacts, job: Any) -> Usage:
     """Return what a job says it used, nothing before it says so."""
-    if getattr(job, "object", None) not in {_RUN, _TURN}:
+    told = members(job)
+    if told.get("object") not in _JOBS:
         return Usage()
-    usage = getattr(job, "usage", None)
     return Usage(
-        units=units_of(usage) if is_reported(usage) else {},
-        resource=getattr(job, "model", None),
-        response_id=getattr(job, "id", None),
+        units=units_of(told["usage"]) if is_reported(told.get("usage")) else {},
+        resource=told.get("model"),
+        response_id=told.get("id"),
+        failure=failure_of(told.get("last_error")),
         once=True,
     )
 
@@ -44,13 +45,13 @@ class JobReader:
         self.has_text = False
 
     def see(self, event: Any) -> bool:
-        """Take the next event; none is hidden."""
-        kind = str(getattr(event, "event", None) or getattr(event, "type", None))
+        """Take the next event; none is hidden. In the stream's bytes a run is the event itself, its kind is elsewhere."""
+        told = members(event)
+        kind = str(told.get("event") or told.get("type") or told.get("object"))
         self.has_text = self.has_text or kind.endswith((".message.delta", ".output_text.delta"))
-        session = getattr(event, "session", None)
-        if session is not None:
-            self._model = members(getattr(session, "agent", None)).get("model")
-        for job in (getattr(event, "data", None), getattr(event, "turn", None)):
+        agent = members(members(told.get("session")).get("agent"))
+        self._model = agent.get("model") or self._model
+        for job in (event, told.get("data"), told.get("turn")):
             found = read(self._facts, job)
             if found.response_id is not None:
                 self._jobs[found.response_id] = found

@@ -19,7 +19,7 @@ from payi_instrument.providers._base import Arguments, Kind, Shape, StreamParts,
 from payi_instrument.providers.openai.endpoints import endpoint_of
 from payi_instrument.providers.openai.hosts import CATEGORIES, ROUTERS, category_of, sdk
 from payi_instrument.providers.openai.sessions import SESSIONS
-from payi_instrument.providers.openai.wire import Lenient, lenient, parsed
+from payi_instrument.providers.openai.wire import Lenient, parsed
 from payi_instrument.wire.headers import CLIENT_FAILURE, PREFIX
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ class _Forms(dict[type, _Form]):
             form = _Form(Kind.STREAM, attrgetter("response"))
         elif "HttpxBinaryResponseContent" in names:
             form = _Form(Kind.WHOLE, attrgetter("response"))
-        elif answer.__module__.startswith("httpx"):  # asked for by `cast_to`
+        elif answer.__name__ == "Response" and answer.__module__.startswith("httpx"):  # asked for with `cast_to`
             form = _Form(Kind.WHOLE, _itself)
         else:
             form = _Form(Kind.WHOLE)
@@ -210,12 +210,18 @@ def raw_response(answer: Any) -> Any:
 
 def read_answer(facts: CallFacts, answer: Any) -> Usage:
     """Return what a whole answer says it used; an estimate when it says nothing and must have used something."""
-    response = _FORM[type(answer)].response
+    response = _response_of(answer)
     if response is not None:
-        return read_bytes(facts, response(answer).content)
+        return read_bytes(facts, response.content)
     if isinstance(answer, str):
         return read_bytes(facts, answer.encode())
-    return _endpoint(facts).read(facts, lenient(answer) if isinstance(answer, dict) else answer)
+    return _endpoint(facts).read(facts, answer)
+
+
+def _response_of(answer: Any) -> Any:
+    """Return the HTTP library's response that an answer is or holds; None for one that was parsed."""
+    response = _FORM[type(answer)].response
+    return None if response is None else response(answer)
 
 
 def read_bytes(facts: CallFacts, body: bytes) -> Usage:
@@ -252,14 +258,14 @@ def reader(facts: CallFacts) -> StreamReader:
 
 def parse_chunk(data: str) -> Any:
     """Return the chunk that one server-sent event holds, None for the end mark and for what is not a chunk."""
-    chunk = parsed(data) if data.startswith("{") else None
+    chunk = parsed(data) if data.lstrip().startswith("{") else None
     return chunk if isinstance(chunk, Lenient) else None
 
 
 def response_headers(answer: Any) -> Mapping[str, str]:
     """Return the headers of a stream or a raw response; a parsed answer does not show them."""
-    response = _FORM[type(answer)].response
-    return {} if response is None else dict(response(answer).headers)
+    response = _response_of(answer)
+    return {} if response is None else dict(response.headers)
 
 
 def log_request(facts: CallFacts, *, inline_data: bool) -> str | None:
@@ -289,7 +295,7 @@ def log_answer(answer: Any) -> str | None:
     form = _FORM[type(answer)]
     if form.kind is Kind.RAW:
         return str(answer.http_response.text)
-    if isinstance(answer, SimpleNamespace):
+    if isinstance(answer, (SimpleNamespace, dict)):
         return json.dumps(answer, default=vars)
     if isinstance(answer, str):
         return answer

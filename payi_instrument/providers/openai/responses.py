@@ -12,19 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 from payi_instrument.event import CallFacts, Usage
 from payi_instrument.providers._estimate import TOKENS_PER_IMAGE, TOKENS_PER_MESSAGE, estimate_tokens
+from payi_instrument.providers.openai.calls import called_in
 from payi_instrument.providers.openai.counting import is_reported, on_tier, units_of
-from payi_instrument.providers.openai.images import drawn_by
-from payi_instrument.providers.openai.wire import count, listed, members, strings, texts
+from payi_instrument.providers.openai.images import authored, drawn_by, estimated_image
+from payi_instrument.providers.openai.wire import count, failure_of, listed, members, strings, texts, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from payi_instrument.event import Units
 
+    Item = Mapping[str, Any]
+
 _IMAGE_MODEL = "gpt-image-1"
 """What the image tool draws with where nobody names a model (API reference, image generation tool)."""
-_CALLS = {"function_call": "arguments", "custom_tool_call": "input", "mcp_call": "arguments"}
-"""Items that are calls of functions, and the member that holds what they are called with."""
 _UNFINISHED = ("queued", "in_progress", "cancelled")
 
 
@@ -33,79 +34,77 @@ def read(facts: CallFacts, answer: Any) -> Usage:
 
     A stored answer that is fetched counts when it was made in the background: any other was counted when it was made.
     """
-    items = listed(getattr(answer, "output", None))
+    told = members(answer)
+    found = _read(facts, told, _items(told))
+    if facts.costs and not found.units and found.failure is None and told.get("status") is None:
+        raise unreadable(answer)
+    return found
+
+
+def _items(told: Mapping[str, Any]) -> list[Item]:
+    return [members(item) for item in listed(told.get("output"))]
+
+
+def _read(facts: CallFacts, told: Mapping[str, Any], items: Sequence[Item]) -> Usage:
     found = Usage(
-        resource=getattr(answer, "model", None),
-        response_id=getattr(answer, "id", None),
-        function_calls=list(_calls(items)),
-        failure=_failure(getattr(answer, "error", None)),
+        resource=told.get("model"),
+        response_id=told.get("id"),
+        function_calls=list(called_in(items)),
+        failure=failure_of(told.get("error")),
         once=facts.reports_later,
     )
-    if facts.reports_later and not (facts.body.get("background") or getattr(answer, "background", None)):
+    if facts.reports_later and not (facts.body.get("background") or told.get("background")):
         return found
-    usage, tier = getattr(answer, "usage", None), getattr(answer, "service_tier", None)
+    usage, tier = told.get("usage"), told.get("service_tier")
     if is_reported(usage):
-        tools = getattr(answer, "tool_usage", None)
+        tools = members(told.get("tool_usage"))
         found.units = units_of(usage, tier) | _searches(items, tools)
-        found.beside = list(_drawn(facts, answer, items, tools))
-    elif items and getattr(answer, "status", None) not in _UNFINISHED and found.failure is None:
+        found.beside = list(_drawn(facts, told, items, tools))
+    elif items and told.get("status") not in _UNFINISHED and found.failure is None:
         said = [text for item in items for text in _said(item)]
         found.units = _estimated(facts, said, tier)
         found.estimated = True
     return found
 
 
-def _calls(items: Sequence[Any]) -> Iterator[tuple[str, str | None]]:
-    for item in items:
-        given = _CALLS.get(getattr(item, "type", None) or "")
-        if given is not None:
-            yield item.name, getattr(item, given, None)
+def _said(item: Item) -> list[str]:
+    found = texts(item.get("content")) + texts(item.get("summary"))
+    return found + strings(item.get(name) for name in ("name", "arguments", "input"))
 
 
-def _said(item: Any) -> list[str]:
-    found = texts(getattr(item, "content", None)) + texts(getattr(item, "summary", None))
-    return found + strings(getattr(item, name, None) for name in ("name", "arguments", "input"))
-
-
-def _failure(error: Any) -> tuple[str, str | None] | None:
-    if error is None:
-        return None
-    return getattr(error, "code", None) or "error", getattr(error, "message", None)
-
-
-def _searches(items: Sequence[Any], tools: Any) -> Units:
+def _searches(items: Sequence[Item], tools: Mapping[str, Any]) -> Units:
     """Return the searches that are billed each: as the answer sums them up, else as its items show them."""
-    if tools is not None:
-        web = count(members(getattr(tools, "web_search", None)), "num_requests")
-    else:
-        web = sum(_searched_the_web(item) for item in items)
-    files = sum(getattr(item, "type", None) == "file_search_call" for item in items)
+    summed_up = members(tools.get("web_search"))
+    web = count(summed_up, "num_requests") if summed_up else sum(map(_searched_the_web, items))
+    files = sum(item.get("type") == "file_search_call" for item in items)
     found = {"web_search_request": (0, web), "file_search_request": (0, files)}
     return {unit: counts for unit, counts in found.items() if counts != (0, 0)}
 
 
-def _searched_the_web(item: Any) -> bool:
-    if getattr(item, "type", None) != "web_search_call":
-        return False
-    return members(getattr(item, "action", None)).get("type") in {None, "search"}
+def _searched_the_web(item: Item) -> bool:
+    action = members(item.get("action")).get("type")
+    return item.get("type") == "web_search_call" and (action is None or action == "search")
 
 
-def _drawn(facts: CallFacts, answer: Any, items: Sequence[Any], tools: Any) -> Iterator[Usage]:
-    usage = getattr(tools, "image_gen", None)
-    if is_reported(usage):
-        asked = [*listed(getattr(answer, "tools", None)), *listed(facts.body.get("tools"))]
-        models = [_model(tool) for tool in asked if members(tool).get("type") == "image_generation"]
-        yield drawn_by(next(filter(None, models), _IMAGE_MODEL), usage)
-    for item in items:
-        if is_reported(getattr(item, "svg_usage", None)):
-            yield drawn_by(item.svg_usage.model, item.svg_usage, made="text")
+def _drawn(
+    facts: CallFacts, told: Mapping[str, Any], items: Sequence[Item], tools: Mapping[str, Any]
+) -> Iterator[Usage]:
+    """Return what was drawn: as the answer sums it up, else an estimate for each image among its items."""
+    pictures = [item for item in items if item.get("type") == "image_generation_call" and item.get("result")]
+    vectors = [item for item in pictures if is_reported(item.get("svg_usage"))]
+    tools_asked = map(members, (*listed(told.get("tools")), *listed(facts.body.get("tools"))))
+    asked = [tool for tool in tools_asked if tool.get("type") == "image_generation"]
+    model = next(iter(strings(tool.get("model") for tool in asked)), _IMAGE_MODEL)
+    summed_up = tools.get("image_gen")
+    if is_reported(summed_up):
+        yield drawn_by(model, summed_up)
+    elif not members(summed_up) and len(pictures) > len(vectors):
+        tokens = sum(estimated_image(model, item, *asked) for item in pictures if item not in vectors)
+        yield Usage(units={"image": (0, tokens)}, resource=model, estimated=True)
+    yield from (authored(item["svg_usage"]) for item in vectors)
 
 
-def _model(tool: Any) -> str | None:
-    return members(tool).get("model")
-
-
-def _estimated(facts: CallFacts, said: list[str], tier: str | None) -> Units:
+def _estimated(facts: CallFacts, said: list[str], tier: Any) -> Units:
     return on_tier({"text": (_estimated_input(facts.body), estimate_tokens(said))}, tier)
 
 
@@ -131,9 +130,9 @@ class ResponseReader:
     def __init__(self, facts: CallFacts) -> None:
         """Take the call whose answer is streamed."""
         self._facts = facts
-        self._response: Any = None
-        self._items: list[Any] = []
-        self._texts: list[str] = []
+        self._response: Mapping[str, Any] = {}
+        self._items: dict[str, Item] = {}
+        self._texts: list[Any] = []
         self._keep_text = self._texts.append
         self._thoughts: list[str] = []
         self._failure: tuple[str, str | None] | None = None
@@ -145,31 +144,33 @@ class ResponseReader:
 
     def see(self, event: Any) -> bool:
         """Take the next event; none is hidden."""
-        if event.type == "response.output_text.delta":  # which nearly all are
-            self._keep_text(event.delta)
-            return False
-        self._see_other(event, event.type or "")
+        try:
+            if event.type == "response.output_text.delta":  # which nearly all are
+                self._keep_text(event.delta)
+                return False
+        except AttributeError:  # no object, or none with a type
+            pass
+        self._see_other(members(event))
         return False
 
-    def _see_other(self, event: Any, kind: str) -> None:
-        response = getattr(event, "response", None)
-        if response is not None:  # created, in progress, and how it ended
+    def _see_other(self, told: Mapping[str, Any]) -> None:
+        kind = str(told.get("type"))
+        response, item = members(told.get("response")), members(told.get("item"))
+        if response:  # created, in progress, and how it ended
             self._response = response
-        elif kind == "response.output_item.done":
-            self._items.append(event.item)
-        elif kind == "error":
-            self._failure = _failure(event)
+        elif item:  # added, then done
+            self._items[f"{told.get('output_index')} {item.get('id')}"] = item
+        elif kind == "error" or told.get("error"):
+            self._failure = failure_of(told.get("error") or told)
         elif kind.endswith(".delta"):  # thoughts, refusals, what functions are called with
-            self._thoughts += strings([event.delta])
+            self._thoughts += strings([told.get("delta")])
 
     def usage(self) -> Usage:
         """Return what was used: as the event that ended it reported it, else as estimated."""
         response = self._response
-        found = read(self._facts, response) if response is not None else Usage()
+        found = _read(self._facts, response, _items(response) or list(self._items.values()))
         found.failure = found.failure or self._failure
-        found.function_calls = found.function_calls or list(_calls(self._items))
-        if not found.units and (found.failure is None or self._texts):
-            tier = getattr(response, "service_tier", None)
-            found.units = _estimated(self._facts, [*self._texts, *self._thoughts], tier)
+        if not found.units and response.get("status") != "failed" and (found.failure is None or self._texts):
+            found.units = _estimated(self._facts, strings(self._texts) + self._thoughts, response.get("service_tier"))
             found.estimated = True
         return found

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from math import isfinite
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+MOST = 2_147_483_647
+"""The most that an event counts of a unit (wire-api section 2)."""
 
 
 class Lenient(SimpleNamespace):
@@ -21,13 +25,6 @@ def _lenient(value: dict[str, Any]) -> Lenient:
     return Lenient(**value)
 
 
-def lenient(value: Any) -> Any:
-    """Return a parsed JSON value with its objects as `Lenient`."""
-    if isinstance(value, dict):
-        return Lenient(**{name: lenient(item) for name, item in cast("dict[str, Any]", value).items()})
-    return [lenient(item) for item in listed(value)] if isinstance(value, list) else value
-
-
 def parsed(text: str | bytes) -> Any:
     """Return what a JSON text says, its objects as `Lenient`; None for what is not JSON."""
     try:
@@ -37,7 +34,10 @@ def parsed(text: str | bytes) -> Any:
 
 
 def members(holder: Any) -> Mapping[str, Any]:
-    """Return the members of an SDK object, those that the SDK does not know included; or of a plain mapping."""
+    """Return the members of an SDK object, those that the SDK does not know included; or of a plain mapping.
+
+    A member that most objects lack is asked for here: a pydantic object takes long to say that it has none.
+    """
     if isinstance(holder, dict):
         return cast("dict[str, Any]", holder)
     found: dict[str, Any] = getattr(holder, "__dict__", {})
@@ -45,13 +45,24 @@ def members(holder: Any) -> Mapping[str, Any]:
     return {**found, **extra} if extra else found
 
 
-def count(holder: Mapping[str, Any], *names: str) -> int:
-    """Return the first of these members that is a number other than 0, as a whole one; 0 without any."""
+def number(holder: Mapping[str, Any], *names: str) -> float:
+    """Return the first of these members that is a number above 0, at most what an event counts; 0 without any.
+
+    Raises `ValueError` for what is no number although JSON as Python reads it says so: nobody knows what was meant.
+    """
     for name in names:
         value = holder.get(name)
         if value and isinstance(value, (int, float)):
-            return max(int(value), 0)
+            if isinstance(value, float) and not isfinite(value):
+                raise ValueError(f"{name} is {value}")
+            if value > 0:
+                return min(value, MOST)
     return 0
+
+
+def count(holder: Mapping[str, Any], *names: str) -> int:
+    """Return the first of these members that is a number above 0, as a whole one; 0 without any."""
+    return int(number(holder, *names))
 
 
 def listed(value: Any) -> Sequence[Any]:
@@ -60,12 +71,30 @@ def listed(value: Any) -> Sequence[Any]:
 
 
 def texts(content: Any) -> list[str]:
-    """Return the texts of a content: itself, or those of its parts."""
+    """Return the texts of a content: itself, or those of its parts, thoughts included."""
     if isinstance(content, str):
         return [content]
-    return [text for part in listed(content) if isinstance(text := members(part).get("text"), str)]
+    found: list[str] = []
+    for part in map(members, listed(content)):
+        found += strings([part.get("text"), part.get("refusal")]) + texts(part.get("thinking"))
+    return found
 
 
 def strings(values: Iterable[Any]) -> list[str]:
     """Return those of the values that are texts and not empty."""
     return [value for value in values if isinstance(value, str) and value]
+
+
+def failure_of(error: Any) -> tuple[str, str | None] | None:
+    """Return the code and the message of an error that an answer or an event of a stream bears, None without one."""
+    if not error:
+        return None
+    told = members(error)
+    code = told.get("code") or told.get("type") or "error"
+    message = error if isinstance(error, str) else told.get("message")
+    return str(code), message if isinstance(message, str) else None
+
+
+def unreadable(answer: Any) -> TypeError:
+    """Return what is raised for an answer that was billed and does not say how much: its event says so."""
+    return TypeError(f"a {type(answer).__name__} without usage, output and error")
