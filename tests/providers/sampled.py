@@ -8,9 +8,9 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx2
 import openai
 import pytest
+from offline_openai import httpx
 from openai_answers import ANSWERS, SOUND
 from pydantic import BaseModel
 
@@ -50,14 +50,14 @@ def samples(kind: str, *names: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("sample", found)
 
 
-class Redirect(httpx2.HTTPTransport):
+class Redirect(httpx.HTTPTransport):
     """Send what is meant for any host to the stand-in."""
 
     def __init__(self, standin: StandIn) -> None:
         super().__init__(verify=False)
-        self._url = httpx2.URL(standin.url)
+        self._url = httpx.URL(standin.url)
 
-    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
         request.url = request.url.copy_with(scheme="http", host=self._url.host, port=self._url.port)
         return super().handle_request(request)
 
@@ -65,7 +65,7 @@ class Redirect(httpx2.HTTPTransport):
 def client_at(standin: StandIn, url: str | None = None) -> openai.OpenAI:
     """Return a client whose base URL is a host's, and whose calls the stand-in answers."""
     standin.answers |= ANSWERS
-    http = httpx2.Client(transport=Redirect(standin))
+    http = httpx.Client(transport=Redirect(standin))
     return openai.OpenAI(base_url=url or standin.url, api_key="k", max_retries=0, http_client=http)
 
 

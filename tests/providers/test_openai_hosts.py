@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 import openai
 import pytest
+from offline_openai import httpx
 from openai_answers import response
 
 from examples.openai_standin import Reply
@@ -15,21 +15,19 @@ from payi_instrument.testing import metered
 if TYPE_CHECKING:
     from payi_instrument.testing import MemoryMeter
 
-HTTP: Any = importlib.import_module(openai.DefaultHttpxClient.__mro__[1].__module__.partition(".")[0])
-"""The HTTP library of the SDK."""
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
 
 
 def answering(request: Any) -> Any:
     if str(request.url.path).endswith("/responses"):
-        return HTTP.Response(200, json=response(Reply(), {"model": "gpt-4o"}))
+        return httpx.Response(200, json=response(Reply(), {"model": "gpt-4o"}))
     choice = {"index": 0, "message": {"role": "assistant", "content": "Four."}, "finish_reason": "stop"}
     body = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "served", "choices": [choice]}
-    return HTTP.Response(200, json={**body, "usage": USAGE})
+    return httpx.Response(200, json={**body, "usage": USAGE})
 
 
 def http() -> Any:
-    return HTTP.Client(transport=HTTP.MockTransport(answering))
+    return httpx.Client(transport=httpx.MockTransport(answering))
 
 
 def ask(client: Any, model: str) -> Any:
@@ -127,11 +125,11 @@ def test_what_runs_on_ones_own_machine_has_a_price_of_ones_own(base_url: str) ->
 def test_a_router_is_paid_for_the_model_that_it_chose(meter: MemoryMeter) -> None:
     def routed(request: Any) -> Any:
         answer = answering(request)
-        return HTTP.Response(200, json={**answer.json(), "model": "anthropic/claude-sonnet-4.5"})
+        return httpx.Response(200, json={**answer.json(), "model": "anthropic/claude-sonnet-4.5"})
 
-    transport = HTTP.MockTransport(routed)
+    transport = httpx.MockTransport(routed)
     client = openai.OpenAI(
-        base_url="https://openrouter.ai/api/v1", api_key="k", http_client=HTTP.Client(transport=transport)
+        base_url="https://openrouter.ai/api/v1", api_key="k", http_client=httpx.Client(transport=transport)
     )
     answer = ask(client, "openrouter/auto")
 
