@@ -170,7 +170,7 @@ class ResponseReader:
         response = self._response
         found = _read(self._facts, response, _items(response) or list(self._items.values()))
         found.failure = found.failure or self._failure
-        if not found.units and response.get("status") != "failed" and (found.failure is None or self._texts):
+        if not found.units and response.get("status") != "failed":
             found.units = _estimated(self._facts, strings(self._texts) + self._thoughts, response.get("service_tier"))
             found.estimated = True
         return found

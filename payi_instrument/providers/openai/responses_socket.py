@@ -16,10 +16,25 @@ from payi_instrument.providers.openai.wire import members, parsed
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from payi_instrument.event import CallFacts
+    from payi_instrument.event import CallFacts, Usage
 
 _ENDS = ("response.completed", "response.failed", "response.incomplete", "error")
-_RESPONSE = Endpoint(read, ResponseReader)
+
+
+class LaneReader(ResponseReader):
+    """Gather what a response of a lane used: an error before it began is a refusal, as over HTTP a status is."""
+
+    __slots__ = ()
+
+    def usage(self) -> Usage:
+        """Return what was used, nothing for a response that was refused."""
+        found = super().usage()
+        if found.failure is not None and not self._response:
+            found.units, found.estimated = {}, False
+        return found
+
+
+_RESPONSE = Endpoint(read, LaneReader)
 
 
 class ResponsesSession:
