@@ -305,9 +305,9 @@ class Call:
         """Keep for whom a job was begun: who asks for it later, perhaps in another scope, does not pay for it."""
         begun = self._settings.begun
         if self.facts.costs and job is not None:
-            if len(begun) >= _MAX_BEGUN:
-                begun.clear()
             begun.setdefault(job, self.attribution)
+            if len(begun) > _MAX_BEGUN:
+                begun.pop(next(iter(begun)), None)
 
     def _known(self, usage: Usage) -> Usage:
         """Leave out an estimate of work that goes on: whoever sees its end knows what it used."""

@@ -6,6 +6,7 @@ call of its own, made in the scope of whoever receives its first piece. Source: 
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -32,6 +33,8 @@ class _Open:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.endings: dict[str, Ending] = {}
+        self.kept: deque[Any] = deque()
+        """Messages whose receiver left while their event was delivered: whoever receives next gets them."""
 
 
 class SessionDriver:
@@ -62,7 +65,10 @@ class SessionDriver:
     async def areceive(
         self, wrapped: Callable[..., Any], connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """Receive a message, and end the call whose answer it completes."""
+        """Receive a message, and end the call whose answer it completes; to cancel it loses no message."""
+        opened = self._open.get(connection)
+        if opened is not None and opened.kept:
+            return opened.kept.popleft()
         try:
             message = await wrapped(*args, **kwargs)
         except Exception as error:
@@ -71,7 +77,11 @@ class SessionDriver:
             raise
         ending = self._take(connection, message)
         if ending is not None:
-            await ending.afinish(ending.call.finish_stream)
+            try:
+                await ending.afinish(ending.call.finish_stream)
+            except BaseException:  # cancelled: the event is kept by the delivery, the message by us
+                self._of(connection).kept.append(message)
+                raise
         return message
 
     def send(self, wrapped: Callable[..., Any], connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -42,28 +42,40 @@ class InlineDelivery:
         self._backlog = Backlog(self._retry, max_events)
 
     def deliver(self, event: UsageEvent) -> XproxyResult:
-        """Deliver an event and return its result."""
-        asked = time.monotonic()
+        """Deliver an event, after those beside it, and return its result."""
         try:
-            *others, result = self._meter.ingest([*event.beside, event])
-        except Exception as error:  # noqa: BLE001  # whatever happened, the caller's answer comes first
-            return self._undelivered(event, error)
+            for other in event.beside:
+                self._deliver(other)
+            return self._deliver(event)
         except BaseException:  # the caller goes, the event stays; the meter counts it once if it came through
             self._backlog.put(event)
             raise
-        return self._all_delivered(event, others, result, asked)
 
     async def adeliver(self, event: UsageEvent) -> XproxyResult:
-        """Deliver an event without holding up the loop, and return its result."""
-        asked = time.monotonic()
+        """Deliver an event without holding up the loop, after those beside it, and return its result."""
         try:
-            *others, result = await self._meter.aingest([*event.beside, event])
-        except Exception as error:  # noqa: BLE001  # whatever happened, the caller's answer comes first
-            return self._undelivered(event, error)
+            for other in event.beside:
+                await self._adeliver(other)
+            return await self._adeliver(event)
         except BaseException:  # the caller goes, the event stays; the meter counts it once if it came through
             self._backlog.put(event)
             raise
-        return self._all_delivered(event, others, result, asked)
+
+    def _deliver(self, event: UsageEvent) -> XproxyResult:
+        asked = time.monotonic()
+        try:
+            [result] = self._meter.ingest([event])
+        except Exception as error:  # noqa: BLE001  # whatever happened, the caller's answer comes first
+            return self._undelivered(event, error)
+        return self._delivered(event, result, asked)
+
+    async def _adeliver(self, event: UsageEvent) -> XproxyResult:
+        asked = time.monotonic()
+        try:
+            [result] = await self._meter.aingest([event])
+        except Exception as error:  # noqa: BLE001  # whatever happened, the caller's answer comes first
+            return self._undelivered(event, error)
+        return self._delivered(event, result, asked)
 
     def defer(self, event: UsageEvent | Callable[[], UsageEvent | None]) -> None:
         """Deliver an event later, and make it if it is not yet, from the backlog's thread."""
@@ -73,14 +85,6 @@ class InlineDelivery:
         """Wait until nothing is queued, at most `timeout` seconds; False when something still is."""
         deadline = time.monotonic() + timeout
         return self._backlog.flush(timeout) and self._known.flush(max(deadline - time.monotonic(), 0))
-
-    def _all_delivered(
-        self, event: UsageEvent, others: list[XproxyResult], result: XproxyResult, asked: float
-    ) -> XproxyResult:
-        """Take the results of an event and of those beside it; the event's own, made last, knows what all of them cost."""
-        for beside, other in zip(event.beside, others, strict=True):
-            self._delivered(beside, other, asked)
-        return self._delivered(event, result, asked)
 
     def _delivered(self, event: UsageEvent, result: XproxyResult, asked: float) -> XproxyResult:
         if isinstance(result, LaterResult):  # not made yet, since it has nothing to say but costs and limits
@@ -113,10 +117,13 @@ class InlineDelivery:
         return XproxyResult(limits=limits, queued=queued, error=XproxyError(code=code, message=message))
 
     def _retry(self, event: UsageEvent) -> bool:
-        """Deliver an event of the backlog; False when it has to wait."""
+        """Deliver an event of the backlog and those beside it; False when one has to wait."""
+        return all(map(self._retry_one, (*event.beside, event)))
+
+    def _retry_one(self, event: UsageEvent) -> bool:
         asked = time.monotonic()
         try:
-            *others, result = self._meter.ingest([*event.beside, event])
+            [result] = self._meter.ingest([event])
         except Exception as error:  # noqa: BLE001  # the thread has to outlive every error
             if _is_outage(error):
                 self._note_failure(error)
@@ -124,7 +131,7 @@ class InlineDelivery:
             code = error.code if isinstance(error, APIStatusError) else None
             self._note_refusal(event, code, type(error).__name__)
             return True
-        self._all_delivered(event, others, result, asked)
+        self._delivered(event, result, asked)
         return True
 
     def _note_failure(self, error: Exception) -> None:

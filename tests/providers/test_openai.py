@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import openai
@@ -223,3 +224,14 @@ def test_an_answer_that_is_asked_for_by_hand_is_metered_whatever_its_type(
     assert answer
     [event] = meter.events
     assert (event.resource, event.units) == ("gpt-4o", {"text": (1200, 400)})
+
+
+class Model(str, Enum):  # noqa: UP042  # what programs have that began before StrEnum
+    SMALL = "gpt-4o-mini"
+
+
+def test_a_model_may_be_a_member_of_an_enumeration(sdk: OpenAI, meter: MemoryMeter) -> None:
+    sdk.chat.completions.create(model=Model.SMALL, messages=ASK["messages"])
+
+    [event] = meter.events
+    assert event.resource == "gpt-4o-mini"

@@ -344,3 +344,27 @@ def test_a_type_is_found_wherever_it_stands() -> None:
     assert kind_of(b'{"type" : "error"}') == "error"
     assert kind_of(b"{}") == "None"
     assert kind_of(b"no json") == "None"
+
+
+async def test_p18_a_wait_that_is_cancelled_while_its_event_is_booked_loses_no_message(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with SocketStandIn(realtime, SESSION) as server, metered() as meter:
+        booked, ingest = asyncio.Event(), type(meter._recorder).aingest
+
+        async def slow(self: Any, events: Any) -> Any:
+            booked.set()
+            await asyncio.sleep(0.05)
+            return await ingest(self, events)
+
+        monkeypatch.setattr(type(meter._recorder), "aingest", slow)
+        async with aconnected(server).realtime.connect(model="gpt-realtime") as connection:
+            await connection.response.create()
+            waiting = asyncio.create_task(auntil(connection, "response.done"))
+            await booked.wait()
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            assert (await connection.recv()).type == "response.done"
+        assert {event.event_id for event in meter.events} == {meter.events[0].event_id}
+        assert meter.events[0].units == UNITS

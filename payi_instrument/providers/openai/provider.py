@@ -60,7 +60,7 @@ def read_request(client: Any, arguments: Arguments) -> CallFacts | None:
     streamed = bool(arguments[1].get("stream"))
     return CallFacts(
         category=category,
-        resource=f"{endpoint.prefix}{model}" if model else None,
+        resource=endpoint.prefix + model if endpoint.prefix and isinstance(model, str) else model,
         library=sdk(),
         host=host,
         streamed=streamed,
@@ -69,7 +69,7 @@ def read_request(client: Any, arguments: Arguments) -> CallFacts | None:
         asked_for_usage=streamed and endpoint.tells_usage_when_asked and not _wants_usage(body),
         endpoint=endpoint,
         costs=endpoint.costs,
-        reports_later=endpoint.reports_later or bool(body.get("background")),
+        reports_later=endpoint.reports_later or body.get("background") is True,  # an image's is a colour
         routed=category in ROUTERS,
     )
 
