@@ -18,7 +18,7 @@ from payi_instrument.event import CallFacts, Failure, Usage
 from payi_instrument.providers._base import Arguments, Kind, Shape, StreamParts, StreamReader, Target, View
 from payi_instrument.providers.openai.endpoints import endpoint_of
 from payi_instrument.providers.openai.hosts import CATEGORIES, ROUTERS, category_of
-from payi_instrument.providers.openai.wire import Lenient, parsed
+from payi_instrument.providers.openai.wire import Lenient, named, parsed
 from payi_instrument.wire.headers import CLIENT_FAILURE, PREFIX
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def read_request(client: Any, arguments: Arguments) -> CallFacts | None:
     streamed = bool(arguments[1].get("stream"))
     return CallFacts(
         category=category,
-        resource=body.get("model") or getattr(client, "_azure_deployment", None),
+        resource=named(body.get("model")) or getattr(client, "_azure_deployment", None),
         library=_library(),
         host=host,
         streamed=streamed,
@@ -288,8 +288,8 @@ def _skipped(value: object) -> None:
 def log_answer(answer: Any) -> str | None:
     """Return an answer or a chunk as JSON text; of sound there is none."""
     form = _FORM[type(answer)]
-    if form.kind is Kind.RAW:
-        return str(answer.http_response.text)
+    if form.kind is Kind.RAW or form.response == "":
+        return str(_response_of(answer).text)
     if isinstance(answer, (SimpleNamespace, dict)):
         return json.dumps(answer, default=vars)
     if isinstance(answer, str):
