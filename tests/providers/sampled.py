@@ -17,9 +17,9 @@ from pydantic import BaseModel
 from payi_instrument import guard, track_context
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from examples.openai_standin import StandIn
-    from payi_instrument.event import UsageEvent
-    from payi_instrument.testing import MemoryMeter
 
 FOLDER = Path(__file__).parent / "samples"
 FILES = {
@@ -72,25 +72,22 @@ def client_at(standin: StandIn, url: str | None = None) -> openai.OpenAI:
 class Reading:
     """Make a sample's call in one way, as often as need be."""
 
-    def __init__(self, client: openai.OpenAI, sample: dict[str, Any], meter: MemoryMeter) -> None:
+    def __init__(self, client: openai.OpenAI, sample: dict[str, Any]) -> None:
         self._client = client
         self._sample = sample
-        self._meter = meter
 
-    def whole(self, way: str) -> tuple[object, list[UsageEvent]]:
-        """Return what a caller sees of the answer, and the events of the call."""
-        return self._metered(way, self._whole)
+    def whole(self, way: str) -> object:
+        """Return what a caller sees of the answer."""
+        return self._quietly(self._whole, way)
 
-    def pieces(self, way: str) -> tuple[object, list[UsageEvent]]:
-        """Return what a caller sees of the stream, and the events of the call."""
-        return self._metered(way, self._pieces)
+    def pieces(self, way: str) -> object:
+        """Return what a caller sees of the stream."""
+        return self._quietly(self._pieces, way)
 
-    def _metered(self, way: str, read: Any) -> tuple[object, list[UsageEvent]]:
-        before = len(self._meter.events)
+    def _quietly(self, read: Callable[[str], object], way: str) -> object:
         guard.raise_errors(not self._sample.get("unreadable", False))
         with track_context(log_prompt_and_response=way != "raw"):
-            seen = read(way)
-        return seen, self._meter.events[before:]
+            return read(way)
 
     def _open(self, way: str, **more: Any) -> Any:
         resource, method = self._sample["method"].rsplit(".", 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -115,6 +116,18 @@ def test_a_usage_chunk_that_was_not_asked_for_is_the_callers(sdk: OpenAI, standi
 
     assert len(list(sdk.chat.completions.create(**ASK, stream=True))) == len(CHUNKS)
     assert meter.events[-1].units == {"text": (19, 3)}
+
+
+def test_a_usage_chunk_that_bears_an_error_is_the_callers_too(
+    sdk: OpenAI, standin: StandIn, meter: MemoryMeter
+) -> None:
+    error = {"message": "Provider disconnected", "code": 502}
+    standin.reply.body = [*CHUNKS[:2], {**CHUNKS[-1], "error": error}]
+    with sdk.chat.completions.with_streaming_response.create(**ASK, stream=True) as response:
+        assert json.dumps(error) in "".join(response.iter_lines())
+
+    [event] = meter.events
+    assert (event.units, event.properties["system.failure"]) == ({"text": (19, 3)}, "502")
 
 
 def test_a_refusal_of_the_callers_own_options_is_the_callers(sdk: OpenAI, standin: StandIn, meter: MemoryMeter) -> None:

@@ -118,7 +118,8 @@ class TranscriptionReader:
 
     def usage(self) -> Usage:
         """Return what was used: as the event that ended it reported it, else an estimate by the file's size."""
-        answer = "".join(self._texts) if self._done is None else self._done
+        told = {name: value for name, value in members(self._done).items() if value is not None}
+        answer = {"text": "".join(self._texts), **told}
         found = _transcription(self._facts, answer, self._sent)
         found.failure = self._failure
         return found

@@ -21,8 +21,10 @@ _ITEMS = {"function_call": "arguments", "custom_tool_call": "input", "mcp_call":
 def called_by(message: Any) -> Iterator[FunctionCall]:
     """Return the calls of a chat's message, today's form and the legacy one."""
     told = members(message)
-    for function in (*map(_function, listed(told.get("tool_calls"))), members(told.get("function_call"))):
-        name, given = _told(function)
+    functions = [_function(members(call)) for call in listed(told.get("tool_calls"))]
+    if told.get("function_call"):
+        functions.append(members(told["function_call"]))
+    for name, given in map(_told, functions):
         if name:
             yield name, given or None
 
@@ -35,10 +37,10 @@ def called_in(items: Iterable[Any]) -> Iterator[FunctionCall]:
             yield name, _text(item.get(given)) or None
 
 
-def _function(call: Any) -> Mapping[str, Any]:
+def _function(call: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return what a call, or a piece of one, says of its function; a custom tool is one too."""
-    told = members(call)
-    return members(told.get("function")) or members(told.get("custom"))
+    function = call.get("function")
+    return members(call.get("custom") if function is None else function)
 
 
 def _told(function: Mapping[str, Any]) -> tuple[str, str]:
@@ -74,10 +76,9 @@ class CallsInPieces:
         """Take what a chunk says in one of its choices."""
         for piece in listed(delta.get("tool_calls")):
             told = members(piece)
-            self._add(choice, told.get("index"), told.get("id"), _function(piece))
-        legacy = members(delta.get("function_call"))
-        if legacy:
-            self._add(choice, "legacy", None, legacy)
+            self._add(choice, told.get("index"), told.get("id"), _function(told))
+        if delta.get("function_call"):
+            self._add(choice, "legacy", None, members(delta["function_call"]))
 
     def _add(self, choice: Any, index: Any, call_id: str | None, function: Mapping[str, Any]) -> None:
         name, given = _told(function)

@@ -13,7 +13,7 @@ from payi_instrument.event import CallFacts, Usage
 from payi_instrument.providers._estimate import TOKENS_PER_IMAGE, TOKENS_PER_MESSAGE, estimate_given, estimate_tokens
 from payi_instrument.providers.openai.calls import CallsInPieces, called_by
 from payi_instrument.providers.openai.counting import is_reported, on_tier, units_of
-from payi_instrument.providers.openai.wire import failure_of, listed, members, strings, texts, unreadable
+from payi_instrument.providers.openai.wire import failure_of, listed, members, named, strings, texts, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,12 +26,12 @@ def read(facts: CallFacts, answer: Any) -> Usage:
     told = members(answer)
     choices = [members(choice) for choice in listed(told.get("choices"))]
     messages = [members(choice.get("message")) for choice in choices]
-    errors = [told.get("error"), *(choice.get("error") for choice in choices)]
+    error = told.get("error") or next((choice["error"] for choice in choices if choice.get("error")), None)
     found = Usage(
-        resource=told.get("model"),
-        response_id=told.get("id"),
+        resource=named(told.get("model")),
+        response_id=named(told.get("id")),
         function_calls=[call for message in messages for call in called_by(message)],
-        failure=failure_of(next(filter(None, errors), None)),
+        failure=failure_of(error) if error else None,
     )
     usage, tier = _usage(told, choices), told.get("service_tier")
     if is_reported(usage):
@@ -50,14 +50,19 @@ def read(facts: CallFacts, answer: Any) -> Usage:
 def _usage(told: Mapping[str, Any], choices: Sequence[Mapping[str, Any]]) -> Any:
     """Return the usage of an answer or a chunk: its own, or where Groq and Moonshot put it."""
     usage = told.get("usage")
-    elsewhere = (members(told.get("x_groq")).get("usage"), *(choice.get("usage") for choice in choices))
-    return next(filter(is_reported, (usage, *elsewhere)), usage)
+    if is_reported(usage):
+        return usage
+    elsewhere = [choice["usage"] for choice in choices if choice.get("usage")]
+    if "x_groq" in told:
+        elsewhere.append(members(told["x_groq"]).get("usage"))
+    return next(filter(is_reported, elsewhere), usage)
 
 
 def _unsaid(told: Mapping[str, Any]) -> list[str]:
     """Return what a message says beside its content: thoughts, a refusal, what was spoken."""
-    thoughts = told.get("reasoning_content") or told.get("reasoning")
-    return strings([thoughts, told.get("refusal"), members(told.get("audio")).get("transcript")])
+    audio = told.get("audio")
+    spoken = members(audio).get("transcript") if audio else None
+    return strings([told.get("reasoning_content") or told.get("reasoning"), told.get("refusal"), spoken])
 
 
 def _estimated(facts: CallFacts, said: list[str], tier: Any) -> Units:
@@ -137,11 +142,12 @@ class ChatReader:
     def _see_end(self, told: Mapping[str, Any], choices: Sequence[Mapping[str, Any]]) -> bool:
         """Keep the usage, the tier and the error that a chunk bears; say whether the caller must not see it."""
         self._tier = told.get("service_tier") or self._tier
-        self._failure = failure_of(told.get("error")) or self._failure
+        if told.get("error"):
+            self._failure = failure_of(told["error"])
         usage = _usage(told, choices)
         if is_reported(usage):
             self._usage, self._last_text = usage, None
-        return usage is not None and self._facts.asked_for_usage and not choices
+        return usage is not None and self._facts.asked_for_usage and not choices and not told.get("error")
 
     def usage(self) -> Usage:
         """Return what was used: as the last chunk with a usage reported it, else as estimated."""
@@ -154,8 +160,8 @@ class ChatReader:
             units = _estimated(self._facts, said + self._unsaid + self._calls.texts(), self._tier)
         return Usage(
             units=units,
-            resource=self._first.get("model"),
-            response_id=self._first.get("id"),
+            resource=named(self._first.get("model")),
+            response_id=named(self._first.get("id")),
             function_calls=self._calls.calls(),
             estimated=reported is None,
             failure=self._failure,

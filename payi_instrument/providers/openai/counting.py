@@ -25,16 +25,25 @@ _SECONDS = ("seconds", "prompt_audio_seconds")
 _MODALITIES = {"audio_tokens": "audio", "image_tokens": "vision", "video_tokens": "video"}
 _MADE = {"audio_tokens": "audio", "image_tokens": "image", "video_tokens": "video"}
 """The counts that a usage's details take out of a side, and the units that they are: of the input, of the output."""
+_TOLD = frozenset({"text_tokens", *_MODALITIES})
+_CACHED = ("num_cached_tokens", "prompt_cache_hit_tokens", "cached_tokens")
+"""Where hosts count what came from the cache, if not in the details."""
 _COUNTED = (*_INPUT, *_OUTPUT, *_SECONDS, "total_tokens")
 _INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details", "input_token_details", "prompt_token_details")
 _OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details", "output_token_details")
+_NOTHING: Mapping[str, Any] = {}
 
 
 def is_reported(usage: Any) -> bool:
     """Say whether a usage counts anything: some hosts send an empty one. Never raises, whatever it holds."""
+    if usage is None:
+        return False
     told = members(usage)
-    values = [told.get(name) for name in _COUNTED]
-    return any(isinstance(value, (int, float)) and value and not value < 0 for value in values)
+    for name in _COUNTED:
+        value = told.get(name)
+        if value and isinstance(value, (int, float)) and not value < 0:
+            return True
+    return False
 
 
 def units_of(usage: Any, tier: str | None = None, *, read: str = "text", made: str | None = "text") -> Units:
@@ -59,7 +68,8 @@ def units_of(usage: Any, tier: str | None = None, *, read: str = "text", made: s
         units[unit] = (units.get(unit, (0, 0))[0], tokens)
     if seconds:
         units["audio_seconds"] = (seconds, 0)
-    if searches := count(members(usage.get("server_tool_use")), "web_search_requests"):
+    used = usage.get("server_tool_use")
+    if used is not None and (searches := count(members(used), "web_search_requests")):
         units["web_search_request"] = (0, searches)
     if units["text"] == (0, 0) and len(units) > 1:
         del units["text"]
@@ -112,21 +122,27 @@ class _Side:
 def _input(total: int, usage: Mapping[str, Any], rest: str) -> dict[str, int]:
     details = _first_telling(*map(usage.get, _INPUT_DETAILS))
     side = _Side(total)
-    cached = count(details, "cached_tokens") or count(
-        usage, "num_cached_tokens", "prompt_cache_hit_tokens", "cached_tokens"
-    )
+    cached = count(details, "cached_tokens") or count(usage, *_CACHED)
     if not cached and not details:
         return side.rest(rest)
-    shares = _first_telling(details.get("cached_tokens_details"), usage.get("cached_tokens_details"))
-    read_before = _Side(min(cached, total))
-    for name, unit in _MODALITIES.items():
-        read_before.take(unit, count(shares, name, f"cached_{name}"))
-    for unit, tokens in read_before.rest("text").items():
+    read_before = _read_before(min(cached, total), details, usage) if cached else {}
+    for unit, tokens in read_before.items():
         side.take(f"{unit}_cache_read", tokens)
     side.take("text_cache_write", count(details, "cache_write_tokens", "cache_creation_tokens"))
     for name, unit in _MODALITIES.items():
-        side.take(unit, count(details, name) - read_before.parts.get(unit, 0))
+        if name in details:
+            side.take(unit, count(details, name) - read_before.get(unit, 0))
     return side.rest("text" if _tells_modalities(details) else rest)
+
+
+def _read_before(cached: int, details: Mapping[str, Any], usage: Mapping[str, Any]) -> dict[str, int]:
+    """Split what came from the cache, where its modalities are told."""
+    shares = _first_telling(details.get("cached_tokens_details"), usage.get("cached_tokens_details"))
+    side = _Side(cached)
+    if shares:
+        for name, unit in _MODALITIES.items():
+            side.take(unit, count(shares, name, f"cached_{name}"))
+    return side.rest("text")
 
 
 def _output(total: int, beyond: int, usage: Mapping[str, Any], rest: str) -> dict[str, int]:
@@ -136,15 +152,18 @@ def _output(total: int, beyond: int, usage: Mapping[str, Any], rest: str) -> dic
     thought = count(details, "reasoning_tokens") or count(usage, "reasoning_tokens")
     side.take("reasoning", max(thought, beyond))
     for name, unit in _MADE.items():
-        side.take(unit, count(details, name))
+        if name in details:
+            side.take(unit, count(details, name))
     return side.rest("text" if _tells_modalities(details) else rest)
 
 
 def _first_telling(*details: Any) -> Mapping[str, Any]:
-    """Return the members of the first details that tell anything: the SDK makes an object of empty ones."""
-    told = map(members, details)
-    return next((found for found in told if any(value is not None for value in found.values())), members(None))
+    """Return what the first details that tell anything tell, without nulls and zeros."""
+    for found in details:
+        if found is not None and (told := {name: value for name, value in members(found).items() if value}):
+            return told
+    return _NOTHING
 
 
 def _tells_modalities(details: Mapping[str, Any]) -> bool:
-    return any(details.get(name) for name in ("text_tokens", *_MODALITIES))
+    return not details.keys().isdisjoint(_TOLD)

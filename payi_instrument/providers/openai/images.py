@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from payi_instrument.event import CallFacts, Units, Usage
 from payi_instrument.providers._estimate import estimate_tokens
 from payi_instrument.providers.openai.counting import is_reported, units_of
-from payi_instrument.providers.openai.wire import failure_of, listed, members, strings, unreadable
+from payi_instrument.providers.openai.wire import failure_of, listed, members, named, strings, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -41,7 +41,7 @@ def drawn_by(model: str | None, usage: Any, *, made: str = "image") -> Usage:
 
 def authored(usage: Any) -> Usage:
     """Return what a model used to write a vector drawing, by the usage that names it."""
-    return drawn_by(members(usage).get("model"), usage, made="text")
+    return drawn_by(named(members(usage).get("model")), usage, made="text")
 
 
 def estimated_image(model: str, *asked: Mapping[str, Any]) -> int:

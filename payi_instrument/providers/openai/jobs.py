@@ -10,24 +10,27 @@ from typing import TYPE_CHECKING, Any
 
 from payi_instrument.event import Usage
 from payi_instrument.providers.openai.counting import is_reported, units_of
-from payi_instrument.providers.openai.wire import failure_of, members
+from payi_instrument.providers.openai.wire import failure_of, members, named
 
 if TYPE_CHECKING:
     from payi_instrument.event import CallFacts
 
 _JOBS = ("thread.run", "agent.session.turn")
+_GOING_ON = ("queued", "in_progress", "waiting", "requires_action", "cancelling")
+"""States in which a job may yet use more."""
 
 
 def read(_facts: CallFacts, job: Any) -> Usage:
-    """Return what a job says it used, nothing before it says so."""
+    """Return what a job says it used, nothing before it has ended and says so."""
     told = members(job)
     if told.get("object") not in _JOBS:
         return Usage()
+    ended = told.get("status") not in _GOING_ON
     return Usage(
-        units=units_of(told["usage"]) if is_reported(told.get("usage")) else {},
-        resource=told.get("model"),
-        response_id=told.get("id"),
-        failure=failure_of(told.get("last_error")),
+        units=units_of(told["usage"]) if ended and is_reported(told.get("usage")) else {},
+        resource=named(told.get("model")),
+        response_id=named(told.get("id")),
+        failure=failure_of(told.get("last_error") or told.get("error")),
         once=True,
     )
 
@@ -50,8 +53,11 @@ class JobReader:
         kind = str(told.get("event") or told.get("type") or told.get("object"))
         self.has_text = self.has_text or kind.endswith((".message.delta", ".output_text.delta"))
         agent = members(members(told.get("session")).get("agent"))
-        self._model = agent.get("model") or self._model
-        for job in (event, told.get("data"), told.get("turn")):
+        self._model = named(agent.get("model")) or self._model
+        turn = members(told.get("turn"))
+        if turn and turn.get("usage") is None:
+            turn = {**turn, "usage": told.get("usage")}
+        for job in (event, told.get("data"), turn):
             found = read(self._facts, job)
             if found.response_id is not None:
                 self._jobs[found.response_id] = found

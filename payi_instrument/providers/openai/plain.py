@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from payi_instrument.event import Usage
 from payi_instrument.providers._estimate import estimate_given
 from payi_instrument.providers.openai.counting import is_reported, units_of
-from payi_instrument.providers.openai.wire import failure_of, members, unreadable
+from payi_instrument.providers.openai.wire import failure_of, members, named, unreadable
 
 if TYPE_CHECKING:
     from payi_instrument.event import CallFacts
@@ -40,7 +40,11 @@ def read_embeddings(facts: CallFacts, answer: Any) -> Usage:
 
 def _found(answer: Any) -> Usage:
     told = members(answer)
-    return Usage(resource=told.get("model"), response_id=told.get("id"), failure=failure_of(told.get("error")))
+    return Usage(
+        resource=named(told.get("model")),
+        response_id=named(told.get("id")),
+        failure=failure_of(told.get("error")),
+    )
 
 
 class PlainReader:

@@ -19,7 +19,7 @@ from payi_instrument.providers._base import Arguments, Kind, Shape, StreamParts,
 from payi_instrument.providers.openai.endpoints import endpoint_of
 from payi_instrument.providers.openai.hosts import CATEGORIES, ROUTERS, category_of, sdk
 from payi_instrument.providers.openai.sessions import SESSIONS
-from payi_instrument.providers.openai.wire import Lenient, parsed
+from payi_instrument.providers.openai.wire import Lenient, named, parsed
 from payi_instrument.wire.headers import CLIENT_FAILURE, PREFIX
 
 if TYPE_CHECKING:
@@ -56,11 +56,11 @@ def read_request(client: Any, arguments: Arguments) -> CallFacts | None:
         return None
     body = _body(options)
     host, category = _identity(client)
-    model = body.get("model") or getattr(client, "_azure_deployment", None)
+    model = named(body.get("model")) or getattr(client, "_azure_deployment", None)
     streamed = bool(arguments[1].get("stream"))
     return CallFacts(
         category=category,
-        resource=endpoint.prefix + model if endpoint.prefix and isinstance(model, str) else model,
+        resource=endpoint.prefix + model if endpoint.prefix and model else model,
         library=sdk(),
         host=host,
         streamed=streamed,
@@ -293,8 +293,8 @@ def _skipped(value: object) -> None:
 def log_answer(answer: Any) -> str | None:
     """Return an answer or a chunk as JSON text; of sound there is none."""
     form = _FORM[type(answer)]
-    if form.kind is Kind.RAW:
-        return str(answer.http_response.text)
+    if form.kind is Kind.RAW or form.response is _itself:
+        return str(_response_of(answer).text)
     if isinstance(answer, (SimpleNamespace, dict)):
         return json.dumps(answer, default=vars)
     if isinstance(answer, str):

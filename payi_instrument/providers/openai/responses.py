@@ -15,7 +15,7 @@ from payi_instrument.providers._estimate import TOKENS_PER_IMAGE, TOKENS_PER_MES
 from payi_instrument.providers.openai.calls import called_in
 from payi_instrument.providers.openai.counting import is_reported, on_tier, units_of
 from payi_instrument.providers.openai.images import authored, drawn_by, estimated_image
-from payi_instrument.providers.openai.wire import count, failure_of, listed, members, strings, texts, unreadable
+from payi_instrument.providers.openai.wire import count, failure_of, listed, members, named, strings, texts, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 _IMAGE_MODEL = "gpt-image-1"
 """What the image tool draws with where nobody names a model (API reference, image generation tool)."""
-_UNFINISHED = ("queued", "in_progress", "cancelled")
+_GOING_ON = ("queued", "in_progress")
+"""States in which a response may yet use more."""
+_UNSUCCESSFUL = ("cancelled", "failed")
+"""States in which a response without a usage was not billed."""
 
 
 def read(facts: CallFacts, answer: Any) -> Usage:
@@ -36,7 +39,8 @@ def read(facts: CallFacts, answer: Any) -> Usage:
     """
     told = members(answer)
     found = _read(facts, told, _items(told))
-    if facts.costs and not found.units and found.failure is None and told.get("status") is None:
+    told_nothing = not found.units and found.failure is None and told.get("status") not in (*_GOING_ON, *_UNSUCCESSFUL)
+    if told_nothing and facts.costs and not facts.reports_later:
         raise unreadable(answer)
     return found
 
@@ -47,20 +51,21 @@ def _items(told: Mapping[str, Any]) -> list[Item]:
 
 def _read(facts: CallFacts, told: Mapping[str, Any], items: Sequence[Item]) -> Usage:
     found = Usage(
-        resource=told.get("model"),
-        response_id=told.get("id"),
+        resource=named(told.get("model")),
+        response_id=named(told.get("id")),
         function_calls=list(called_in(items)),
         failure=failure_of(told.get("error")),
         once=facts.reports_later,
     )
-    if facts.reports_later and not (facts.body.get("background") or told.get("background")):
+    status = told.get("status")
+    if facts.reports_later and (status in _GOING_ON or not (facts.body.get("background") or told.get("background"))):
         return found
     usage, tier = told.get("usage"), told.get("service_tier")
     if is_reported(usage):
         tools = members(told.get("tool_usage"))
         found.units = units_of(usage, tier) | _searches(items, tools)
         found.beside = list(_drawn(facts, told, items, tools))
-    elif items and told.get("status") not in _UNFINISHED and found.failure is None:
+    elif items and status not in (*_GOING_ON, *_UNSUCCESSFUL) and found.failure is None:
         said = [text for item in items for text in _said(item)]
         found.units = _estimated(facts, said, tier)
         found.estimated = True

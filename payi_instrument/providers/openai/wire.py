@@ -85,6 +85,13 @@ def strings(values: Iterable[Any]) -> list[str]:
     return [value for value in values if isinstance(value, str) and value]
 
 
+def named(value: Any) -> str | None:
+    """Return a name or an id: a text that is not empty, or a number as text; None for anything else."""
+    if isinstance(value, str):
+        return value or None
+    return str(value) if isinstance(value, int) else None
+
+
 def failure_of(error: Any) -> tuple[str, str | None] | None:
     """Return the code and the message of an error that an answer or an event of a stream bears, None without one."""
     if not error:

@@ -1,0 +1,191 @@
+"""Work that goes on after its call: background responses and runs, counted once and for whom they were begun."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import openai
+import pytest
+from openai_answers import response, sse
+
+from examples.openai_standin import Reply
+from payi_instrument import get_context, track_context
+
+if TYPE_CHECKING:
+    from examples.openai_standin import StandIn
+    from payi_instrument.testing import MemoryMeter
+
+ASK: dict[str, Any] = {"model": "gpt-4o", "input": "How many apples remain?"}
+NAME = "resp_7"
+
+
+@pytest.fixture
+def states(standin: StandIn) -> list[str]:
+    """The states that the response goes through, one each time that it is asked for; the last one stays."""
+    through = ["completed"]
+
+    def answer(reply: Reply, body: dict[str, Any]) -> Any:
+        status = through.pop(0) if len(through) > 1 else through[0]
+        return {**response(reply, ASK, status=status), "id": NAME, "background": True}
+
+    standin.answers |= {"/responses": answer, f"/responses/{NAME}": answer, f"/responses/{NAME}/cancel": answer}
+    return through
+
+
+@pytest.fixture
+def client(standin: StandIn) -> openai.OpenAI:
+    return openai.OpenAI(base_url=standin.url, api_key="k", max_retries=0)
+
+
+def test_a_background_response_counts_when_it_is_fetched_and_for_whom_it_was_begun(
+    client: openai.OpenAI, standin: StandIn, states: list[str], meter: MemoryMeter
+) -> None:
+    states[:] = ["queued", "in_progress", "completed"]
+    meter.client.limits.create(limit_name="Ada's", limit_id="ada", max=10)
+    with track_context(user_id="ada", limit_ids=["ada"]):
+        begun: Any = client.responses.create(**ASK, background=True)
+        assert meter.events == []
+        assert not hasattr(begun, "xproxy_result")
+    with track_context(user_id="the poller"):
+        fetched: list[Any] = [client.responses.retrieve(NAME) for _ in range(4)]
+
+    assert [answer.status for answer in fetched] == ["in_progress", "completed", "completed", "completed"]
+    assert {event.attribution.user_id for event in meter.events} == {"ada"}
+    assert len({event.event_id for event in meter.events}) == 1
+    assert meter.events[0].units == {"text": (1200, 400)}
+    assert fetched[1].xproxy_result.cost.total.base == 0.007
+    assert meter.client.limits.retrieve("ada").limit.totals.cost.total.base == 0.007
+
+
+async def test_another_process_that_fetches_it_comes_to_the_same_event(
+    client: openai.OpenAI, standin: StandIn, states: list[str], meter: MemoryMeter
+) -> None:
+    async with openai.AsyncOpenAI(base_url=standin.url, api_key="k") as other:
+        first: Any = await other.responses.retrieve(NAME)
+    second: Any = await asyncio.to_thread(client.responses.retrieve, NAME)
+
+    assert first.xproxy_result.request_id == second.xproxy_result.request_id
+    assert len({event.event_id for event in meter.events}) == 1
+
+
+def test_a_stored_response_was_counted_when_it_was_made(
+    client: openai.OpenAI, standin: StandIn, meter: MemoryMeter
+) -> None:
+    made = response(Reply(), ASK)
+    standin.answers |= {"/responses": lambda *_: made, f"/responses/{made['id']}": lambda *_: made}
+    client.responses.create(**ASK)
+    client.responses.retrieve(made["id"])
+
+    assert [event.units for event in meter.events] == [{"text": (1200, 400)}]
+
+
+def test_a_background_stream_that_is_left_counts_when_it_is_fetched(
+    client: openai.OpenAI, standin: StandIn, states: list[str], meter: MemoryMeter
+) -> None:
+    whole = {**response(Reply(), ASK), "id": NAME, "background": True}
+    begun = {**whole, "status": "queued", "usage": None, "output": []}
+    events = [
+        {"type": "response.created", "sequence_number": 0, "response": begun},
+        {"type": "response.output_text.delta", "sequence_number": 1, "delta": "Four", "item_id": "m"},
+        {"type": "response.completed", "sequence_number": 2, "response": whole},
+    ]
+    standin.answers["/responses"] = lambda *_: map(sse, events)
+    with track_context(user_id="ada"), client.responses.create(**ASK, background=True, stream=True) as stream:
+        next(iter(stream))
+    assert meter.events == []
+
+    standin.answers[f"/responses/{NAME}"] = lambda *_: map(sse, events[1:])
+    resumed: Any = client.responses.retrieve(NAME, stream=True, starting_after=0)
+    assert len(list(resumed)) == 2
+    [event] = meter.events
+    assert (event.attribution.user_id, event.units) == ("ada", {"text": (1200, 400)})
+    assert resumed.xproxy_result.cost.total.base == 0.007
+
+
+@pytest.mark.parametrize("status", [404, 500])
+def test_asking_for_a_response_costs_nothing_and_may_fail(
+    client: openai.OpenAI, standin: StandIn, states: list[str], meter: MemoryMeter, status: int
+) -> None:
+    meter.client.limits.create(limit_name="Full", limit_id="full", max=1e-9, limit_type="block")
+    meter.client.ingest.units(
+        category="system.openai", resource="gpt-4o", units={"text": {"input": 100}}, limit_ids=["full"]
+    )
+    with track_context(limit_ids=["full"]):
+        client.responses.retrieve(NAME)
+        standin.reply.status = status
+        with pytest.raises(openai.APIStatusError):
+            client.responses.retrieve(NAME)
+
+    assert len(meter.events) == 1
+    assert get_context().get("last_result") is not None
+
+
+def test_a_background_response_that_is_refused_is_a_failed_call(
+    client: openai.OpenAI, standin: StandIn, states: list[str], meter: MemoryMeter
+) -> None:
+    standin.reply.status = 429
+    with pytest.raises(openai.RateLimitError):
+        client.responses.create(**ASK, background=True)
+
+    [event] = meter.events
+    assert (event.http_status_code, event.units) == (429, {})
+
+
+def test_a_cancelled_one_counts_what_it_had_used(
+    client: openai.OpenAI, standin: StandIn, states: list[str], meter: MemoryMeter
+) -> None:
+    client.responses.cancel(NAME)
+
+    assert [event.units for event in meter.events] == [{"text": (1200, 400)}]
+
+
+RUN = {
+    "id": "run_1",
+    "object": "thread.run",
+    "created_at": 1,
+    "assistant_id": "asst_1",
+    "thread_id": "thread_1",
+    "model": "gpt-4o",
+    "status": "queued",
+    "instructions": "Count.",
+    "tools": [],
+    "metadata": {},
+    "parallel_tool_calls": True,
+    "usage": None,
+}
+USED = {"prompt_tokens": 1200, "completion_tokens": 400, "total_tokens": 1600}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_run_of_a_thread_counts_once(client: openai.OpenAI, standin: StandIn, meter: MemoryMeter) -> None:
+    done = {**RUN, "status": "completed", "usage": USED}
+    standin.answers |= {"/threads/thread_1/runs": lambda *_: RUN, "/runs/run_1": lambda *_: done}
+    runs = client.beta.threads.runs
+    with track_context(user_id="ada"):
+        runs.create("thread_1", assistant_id="asst_1")
+    for _ in range(2):
+        runs.retrieve("run_1", thread_id="thread_1")
+
+    assert len({event.event_id for event in meter.events}) == 1
+    event = meter.events[0]
+    assert (event.resource, event.units, event.attribution.user_id) == ("gpt-4o", {"text": (1200, 400)}, "ada")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_streamed_run_counts_once(client: openai.OpenAI, standin: StandIn, meter: MemoryMeter) -> None:
+    done = {**RUN, "status": "completed", "usage": USED}
+    events = [("thread.run.created", RUN), ("thread.run.completed", done)]
+
+    def stream(*_: object) -> Any:
+        return [f"event: {name}\ndata: {json.dumps(run)}" for name, run in events]
+
+    standin.answers |= {"/threads/thread_1/runs": stream, "/runs/run_1": lambda *_: done}
+    runs = client.beta.threads.runs
+    with track_context(user_id="ada"), runs.create("thread_1", assistant_id="asst_1", stream=True) as streamed:
+        assert len(list(streamed)) == 2
+    runs.retrieve("run_1", thread_id="thread_1")
+
+    assert len({event.event_id for event in meter.events}) == 1
+    assert [event.units for event in meter.events] == [{"text": (1200, 400)}] * 2
