@@ -12,6 +12,7 @@ from offline_openai import Offline
 
 from payi_instrument import guard, payi_instrument, track_context
 from payi_instrument.guard import Guard
+from payi_instrument.providers.openai.hosts import CATEGORIES
 from payi_instrument.testing import MemoryMeter, metered
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def test_the_chosen_loggers_level_decides() -> None:
     assert text.getvalue().splitlines() == ["payi: instruments: 'no such' is unknown; known are " + KNOWN]
 
 
-KNOWN = "system.azure, system.azureopenai, system.openai"
+KNOWN = ", ".join(sorted(CATEGORIES))
 
 
 def test_the_next_instrumentation_without_a_logger_logs_as_it_was_configured(caplog: pytest.LogCaptureFixture) -> None:
