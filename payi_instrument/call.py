@@ -261,6 +261,10 @@ class Call:
         event.end_to_end_latency_ms = None
         return self._redacted(event)
 
+    def leave(self) -> None:
+        """Make no event: another process, which this one was forked from, makes it."""
+        self._ends.clear()
+
     def _first_end(self) -> bool:
         """Say whether this is the first end: threads, finalisers and tasks may all see one."""
         try:

@@ -7,18 +7,20 @@ call of its own, made in the scope of whoever receives its first piece. Source: 
 from __future__ import annotations
 
 from collections import deque
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from payi_instrument import scope as scopes
 from payi_instrument.call import Call
+from payi_instrument.errors import LimitBlockedError
 from payi_instrument.guard import Guard
 from payi_instrument.streams import Ending
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
-    from payi_instrument.call import Runtime
+    from payi_instrument.call import Gate, Runtime
     from payi_instrument.providers._base import Provider, Session, Sessions
 
 _SEE = Guard("read a message")
@@ -35,6 +37,23 @@ class _Open:
         self.endings: dict[str, Ending] = {}
         self.kept: deque[Any] = deque()
         """Messages whose receiver left while their event was delivered: whoever receives next gets them."""
+        self.refused: Call | None = None
+        """The request that was stopped last: its other pieces are stopped too, and reported no more."""
+
+    def unfinished(self) -> list[Ending]:
+        """Return the answers that are on their way, and leave them to the caller to end."""
+        endings, self.endings = self.endings, {}
+        return list(endings.values())
+
+    @contextmanager
+    def asking(self, call: Call) -> Generator[None]:
+        """Note whether a request is stopped."""
+        try:
+            yield
+        except LimitBlockedError:
+            self.refused = call
+            raise
+        self.refused = None
 
 
 class SessionDriver:
@@ -66,9 +85,8 @@ class SessionDriver:
         self, wrapped: Callable[..., Any], connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Receive a message, and end the call whose answer it completes; to cancel it loses no message."""
-        opened = self._open.get(connection)
-        if opened is not None and opened.kept:
-            return opened.kept.popleft()
+        if (kept := self._kept(connection)) is not None:
+            return kept.popleft()
         try:
             message = await wrapped(*args, **kwargs)
         except Exception as error:
@@ -86,25 +104,59 @@ class SessionDriver:
 
     def send(self, wrapped: Callable[..., Any], connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Send a message, unless it asks for something that a limit has no room for."""
-        call = self._asked(connection, args, kwargs)
-        if call is not None and self._runtime.gate is not None:
-            self._runtime.gate.check(call)
+        if (asked := self._asked(connection, args, kwargs)) is not None:
+            opened, call, gate = asked
+            with opened.asking(call):
+                gate.check(call)
         return wrapped(*args, **kwargs)
 
     async def asend(
         self, wrapped: Callable[..., Any], connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Send a message, unless it asks for something that a limit has no room for."""
-        call = self._asked(connection, args, kwargs)
-        if call is not None and self._runtime.gate is not None:
-            await self._runtime.gate.acheck(call)
+        if (asked := self._asked(connection, args, kwargs)) is not None:
+            opened, call, gate = asked
+            with opened.asking(call):
+                await gate.acheck(call)
         return await wrapped(*args, **kwargs)
+
+    def close(self, wrapped: Callable[..., Any], connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Close a connection, and end the calls whose answers nobody will hear to their end."""
+        try:
+            return wrapped(*args, **kwargs)
+        finally:
+            for unfinished in self._left(connection):
+                unfinished.finish(unfinished.call.finish_stream)
+
+    async def aclose(
+        self, wrapped: Callable[..., Any], connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Close a connection, and end the calls whose answers nobody will hear to their end."""
+        try:
+            return await wrapped(*args, **kwargs)
+        finally:
+            for unfinished in self._left(connection):
+                await unfinished.afinish(unfinished.call.finish_stream)
 
     def _of(self, connection: Any) -> _Open:
         found = self._open.get(connection)
-        if found is None:
-            found = self._open[connection] = _Open(self._open_session(connection))
+        if found is None:  # the first wins: one thread may send while another receives
+            found = self._open.setdefault(connection, _Open(self._open_session(connection)))
         return found
+
+    def _kept(self, connection: Any) -> deque[Any] | None:
+        """Return the messages that nobody received yet, None without any."""
+        with _SEE:
+            opened = self._open.get(connection)
+            return opened.kept if opened is not None and opened.kept else None
+        return None
+
+    def _left(self, connection: Any) -> list[Ending]:
+        """Return the answers that are on their way on a connection."""
+        with _SEE:
+            opened = self._open.get(connection)
+            return [] if opened is None else opened.unfinished()
+        return []
 
     def _take(self, connection: Any, message: Any) -> Ending | None:
         """Show a message to its answer's call; return what ends it, if it is the last one."""
@@ -125,18 +177,24 @@ class SessionDriver:
 
     def _lost(self, connection: Any, error: Exception) -> list[Ending]:
         """Return the answers that a connection that ended leaves unfinished."""
-        opened = self._open.get(connection)
-        if opened is None or not any(base.__name__ == _CLOSED for base in type(error).__mro__):
-            return []
-        endings, opened.endings = opened.endings, {}
-        return list(endings.values())
+        ended = any(base.__name__ == _CLOSED for base in type(error).__mro__)
+        return self._left(connection) if ended else []
 
-    def _asked(self, connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
-        """Return the call that a message asks for; None when it costs nothing."""
+    def _asked(self, connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[_Open, Call, Gate] | None:
+        """Return the call that a message asks for, and who is asked; None when it costs nothing, or has no limits."""
+        gate = self._runtime.gate
         if not scopes.has_scope():
             return None
         with _ASK:
-            facts = self._of(connection).session.sending(args[0] if args else next(iter(kwargs.values())))
-            if facts is not None:
-                return Call(self._provider, facts, None, self._runtime.settings)
+            opened = self._of(connection)
+            facts = opened.session.sending(args[0] if args else next(iter(kwargs.values())))
+            if facts is None or gate is None:
+                return None
+            limit_ids = scopes.attribution(scopes.current()).limit_ids
+            if not limit_ids:
+                return None
+            call = opened.refused
+            if call is None or call.facts is not facts or call.attribution.limit_ids != limit_ids:
+                call = Call(self._provider, facts, None, self._runtime.settings)
+            return opened, call, gate
         return None

@@ -7,6 +7,7 @@ ends once. Source: instrumentation-semantics section 6.9, design decision 12.
 
 from __future__ import annotations
 
+import os
 import sys
 import weakref
 from contextlib import aclosing
@@ -123,6 +124,18 @@ def abandon_open() -> None:
     for reference in list(_open):  # in one step: other threads may still open streams
         if (ending := reference()) is not None:
             ending.abandon()
+
+
+def _leave_to_parent() -> None:
+    """Take no part in the calls of the process that this one was forked from: it ends them."""
+    for reference in list(_open):
+        if (ending := reference()) is not None:
+            ending.call.leave()
+    _open.clear()
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no forks
+    os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def stand_in_stream(call: Call, delivery: Delivery, stream: Any, *, awaited: bool) -> None:

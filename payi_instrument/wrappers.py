@@ -161,6 +161,7 @@ class Installation:
             sessions = SessionDriver(provider, provider.sessions, runtime)
             self._stand_in(provider.sessions.receive, sessions.receive, sessions.areceive)
             self._stand_in(provider.sessions.send, sessions.send, sessions.asend)
+            self._stand_in(provider.sessions.close, sessions.close, sessions.aclose)
         for view in provider.views:
             self._when_imported(view.module, partial(self._add_view, view=view))
 
@@ -199,9 +200,12 @@ class Installation:
         with self._lock:
             if not self.active:  # the SDK was imported after uninstrument()
                 return
-            if optional and not hasattr(module, name.partition(".")[0]):
-                return
-            parent, attribute, original = wrapt.resolve_path(module, name)
+            try:
+                parent, attribute, original = wrapt.resolve_path(module, name)
+            except AttributeError:
+                if optional:
+                    return
+                raise
             inherited = attribute not in vars(parent)
             wrapt.apply_patch(parent, attribute, wrapt.FunctionWrapper(original, stand_in))
             self._undo.append(lambda: delattr(parent, attribute) if inherited else setattr(parent, attribute, original))

@@ -29,7 +29,7 @@ class Shape(Enum):
 class Target:
     """Name a function of an SDK to stand in for: `name` is dotted, inside `module`.
 
-    `optional`: not every version of the SDK has the class. Any other that is not found is logged as an error.
+    `optional`: not every version of the SDK has it. Any other that is not found is logged as an error.
     """
 
     module: str
@@ -108,16 +108,20 @@ class Session(Protocol):
         ...
 
     def sending(self, message: Any) -> CallFacts | None:
-        """Take a message that is to be sent, return what it asks for, None for one that costs nothing."""
+        """Take a message that is to be sent, return what it asks for, None for one that costs nothing.
+
+        The same object for all the pieces of one request, as sound is sent.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Sessions:
-    """Name an SDK's functions that receive a message of a session and return it, and those that send one."""
+    """Name an SDK's functions that receive a message of a session and return it, that send one, and that end it."""
 
     receive: tuple[Target, ...]
     send: tuple[Target, ...]
+    close: tuple[Target, ...]
     open: Callable[[Any], Session]
 
 

@@ -247,4 +247,4 @@ def test_a_model_may_be_a_member_of_an_enumeration(sdk: OpenAI, meter: MemoryMet
     sdk.chat.completions.create(model=Model.SMALL, messages=ASK["messages"])
 
     [event] = meter.events
-    assert event.resource == "gpt-4o-mini"
+    assert f"{event.resource}" == "gpt-4o-mini"

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import base64
 import gc
+import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import openai
 import pytest
+from openai.resources.realtime.realtime import RealtimeConnection
 from openai.resources.responses import Responses
 from openai_answers import response
 from openai_socket import SocketStandIn
 
 from examples.openai_standin import Reply
 from payi_instrument import LimitBlockedError, track_context
+from payi_instrument.streams import abandon_open
 from payi_instrument.testing import metered
 
 if TYPE_CHECKING:
@@ -368,3 +372,304 @@ async def test_p18_a_wait_that_is_cancelled_while_its_event_is_booked_loses_no_m
             assert (await connection.recv()).type == "response.done"
         assert {event.event_id for event in meter.events} == {meter.events[0].event_id}
         assert meter.events[0].units == UNITS
+
+
+def full(meter: Any) -> None:
+    """Fill a block limit."""
+    meter.client.limits.create(limit_name="Full", limit_id="full", max=1e-9, limit_type="block")
+    meter.client.ingest.units(
+        category="system.openai", resource="gpt-4o", units={"text": {"input": 100}}, limit_ids=["full"]
+    )
+
+
+APPEND: Any = {"type": "input_audio_buffer.append", "audio": SOUND}
+
+
+def test_q11_sound_that_is_stopped_is_reported_once() -> None:
+    with SocketStandIn(realtime, SESSION) as server, metered() as meter:
+        full(meter)
+        with track_context(limit_ids=["full"]), connected(server).realtime.connect(model="gpt-realtime") as connection:
+            for _ in range(5):
+                with pytest.raises(LimitBlockedError):
+                    connection.send(APPEND)
+            meter.client.limits.reset("full")
+            connection.send(APPEND)
+            connection.send({"type": "response.create"})
+            until(connection, "response.done")
+            for _ in range(5):
+                with pytest.raises(LimitBlockedError):
+                    connection.send(APPEND)
+        refused = [event for event in meter.events if event.http_status_code != 200]
+
+    assert [event.properties["system.blocked"] for event in refused] == ["full"] * 2
+    assert [message["type"] for message in server.heard] == ["input_audio_buffer.append", "response.create"]
+
+
+@pytest.mark.skipif(not hasattr(RealtimeConnection, "send_raw"), reason="this SDK has no send_raw")
+def test_q11_no_way_of_sending_leads_round_a_limit() -> None:
+    raw = json.dumps({"type": "response.create"})
+
+    async def asend(server: SocketStandIn) -> None:
+        manager = aconnected(server).realtime.connect(model="gpt-realtime")
+        with pytest.raises(LimitBlockedError):
+            manager.send({"type": "response.create"})
+        async with manager as connection:
+            for form in (raw, raw.encode()):
+                with pytest.raises(LimitBlockedError):
+                    await connection.send_raw(form)
+
+    with SocketStandIn(realtime, SESSION) as server, metered() as meter:
+        full(meter)
+        with track_context(limit_ids=["full"]):
+            manager = connected(server).realtime.connect(model="gpt-realtime")
+            with pytest.raises(LimitBlockedError):
+                manager.send({"type": "response.create"})
+            with manager as connection:
+                for form in (raw, raw.encode()):
+                    with pytest.raises(LimitBlockedError):
+                        connection.send_raw(form)
+            asyncio.run(asend(server))
+        assert server.heard == []
+
+
+@pytest.mark.parametrize("awaited", [False, True], ids=["sync", "async"])
+def test_p6_a_connection_that_is_closed_ends_its_turns_at_once(awaited: bool) -> None:
+    async def amake(server: SocketStandIn) -> Any:
+        connection = await aconnected(server).realtime.connect(model="gpt-realtime").enter()
+        await connection.response.create()
+        await auntil(connection, "response.output_text.delta")
+        await connection.close()
+        return connection
+
+    def make(server: SocketStandIn) -> Any:
+        connection = connected(server).realtime.connect(model="gpt-realtime").enter()
+        connection.response.create()
+        until(connection, "response.output_text.delta")
+        connection.close()
+        return connection
+
+    with SocketStandIn(lambda _: pieces("resp_1"), SESSION) as server, metered() as meter:
+        kept = asyncio.run(amake(server)) if awaited else make(server)
+        [event] = meter.events
+
+    assert is_estimated(event)
+    assert kept.xproxy_result.cost.total.base > 0
+
+
+@pytest.mark.parametrize(
+    ("error", "name", "message"),
+    [
+        ({"type": "server_error", "code": 503, "message": "No."}, "503", "No."),
+        ({"type": "server_error"}, "server_error", "server_error"),
+        ("broken", "error", "broken"),
+    ],
+    ids=["numeric", "bare", "text"],
+)
+def test_a_turn_that_failed_oddly_is_still_an_event(error: Any, name: str, message: str) -> None:
+    def answers(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        call = {"type": "mcp_call", "name": "count", "arguments": {"of": "apples"}}
+        details = {"type": "failed", "error": error}
+        failed = turn("resp_1", status="failed", usage=None, status_details=details, output=[call, None])
+        yield {"type": "response.done", "event_id": "e9", "response": failed}
+
+    with SocketStandIn(answers, SESSION) as server, metered() as meter:
+        with connected(server).realtime.connect(model="gpt-realtime") as connection:
+            connection.response.create()
+            connection.recv_bytes()
+            connection.recv_bytes()
+        [event] = meter.events
+
+    assert event.properties["system.failure"] == name
+    assert event.properties["system.failure.description"] == message
+    assert event.function_calls == [("count", None)]
+
+
+def test_p9_a_session_on_azure_behind_ones_own_host() -> None:
+    config = {"openai_config": {"azure": {"model_mappings": [{"model": "voice", "price_as_resource": "gpt-realtime"}]}}}
+    with SocketStandIn(realtime, SESSION) as server, metered(config=config) as meter:
+        client = openai.AzureOpenAI(
+            base_url=f"{server.url}/openai", websocket_base_url=server.socket_url, api_key="k", api_version="2025-04-01"
+        )
+        with client.realtime.connect(model="voice") as connection:
+            connection.response.create()
+            until(connection, "response.done")
+        [event] = meter.events
+
+    assert (event.category, event.resource, event.units) == ("system.azureopenai", "gpt-realtime", UNITS)
+
+
+over_a_socket = pytest.mark.skipif(not hasattr(Responses, "connect"), reason="this SDK has no responses.connect")
+REPLY = Reply(text="Four.")
+
+
+def created(name: str, model: str, **more: Any) -> dict[str, Any]:
+    told = response(REPLY, {"model": model}, status="in_progress") | {"id": name, "usage": None} | more
+    return {"type": "response.created", "response": told}
+
+
+def said(text: str = "Four.") -> dict[str, Any]:
+    return {"type": "response.output_text.delta", "delta": text, "item_id": "m", "sequence_number": 2}
+
+
+def completed(name: str, model: str, **more: Any) -> dict[str, Any]:
+    told = response(REPLY, {"model": model}) | {"id": name} | more
+    return {"type": "response.completed", "response": told}
+
+
+def refused(code: str) -> dict[str, Any]:
+    return {"type": "error", "error": {"type": "invalid_request_error", "code": code, "message": "No."}, "status": 400}
+
+
+def on_a_lane(asked: list[dict[str, Any]], answered: list[dict[str, Any]]) -> list[UsageEvent]:
+    """Send all of what is asked, then receive all of what is answered to the last of it."""
+    last = asked[-1]
+
+    def answers(message: dict[str, Any]) -> list[dict[str, Any]]:
+        return answered if message == last else []
+
+    with SocketStandIn(answers) as server, metered() as meter:
+        with connected(server).responses.connect() as connection:
+            for message in asked:
+                connection.send(message)  # type: ignore[arg-type]
+            for _ in answered:
+                connection.recv()
+        return meter.events
+
+
+def ask(model: str, **more: Any) -> dict[str, Any]:
+    return {"type": "response.create", "model": model, "input": "How many?", **more}
+
+
+COUNTED = {"text": (1200, 400)}
+
+
+@over_a_socket
+def test_each_response_of_a_lane_has_the_model_that_was_asked_for_it() -> None:
+    asked = [ask("gpt-4o"), ask("gpt-4o-mini"), ask("gpt-4.1")]
+    answered = [
+        piece
+        for index, message in enumerate(asked)
+        for piece in (created(f"r{index}", message["model"]), said(), completed(f"r{index}", message["model"]))
+    ]
+    events = on_a_lane(asked, answered)
+
+    assert [(event.resource, event.units) for event in events] == [
+        ("gpt-4o", COUNTED),
+        ("gpt-4o-mini", COUNTED),
+        ("gpt-4.1", COUNTED),
+    ]
+
+
+@over_a_socket
+def test_what_a_request_is_changed_to_after_it_was_sent_does_not_count() -> None:
+    message = ask("gpt-4o")
+    with SocketStandIn(lanes) as server, metered() as meter:
+        with connected(server).responses.connect() as connection:
+            connection.send(message)  # type: ignore[arg-type]
+            message["model"] = "gpt-4.1"
+            until(connection, "response.completed")
+        [event] = meter.events
+
+    assert event.resource == "gpt-4o"
+
+
+@over_a_socket
+def test_a_refusal_of_the_next_request_leaves_the_response_of_a_lane_alone() -> None:
+    asked = [ask("gpt-4o"), ask("gpt-0")]
+    answered = [created("r1", "gpt-4o"), said(), refused("model_not_found"), said(), completed("r1", "gpt-4o")]
+    [event] = on_a_lane(asked, answered)
+
+    assert (event.provider_response_id, event.units) == ("r1", COUNTED)
+
+
+@over_a_socket
+def test_a_refusal_of_a_message_that_asks_for_nothing_is_no_event() -> None:
+    odd = {"type": "response.steer", "previous_response_id": "r0", "input": "And pears?"}
+    assert on_a_lane([odd], [refused("response_not_found")]) == []
+
+
+@over_a_socket
+def test_an_error_of_a_response_ends_it_once() -> None:
+    broken = {"type": "error", "code": "server_error", "message": "No.", "param": None, "sequence_number": 3}
+    rest = [said(), {**completed("r1", "gpt-4o"), "type": "response.failed"}, created("r2", "gpt-4o"), said()]
+    asked = [ask("gpt-4o"), ask("gpt-4o")]
+    broke, whole = on_a_lane(asked, [created("r1", "gpt-4o"), said(), broken, *rest, completed("r2", "gpt-4o")])
+
+    assert (broke.properties["system.failure"], broke.properties["system.estimated"]) == ("server_error", "true")
+    assert (whole.provider_response_id, whole.units) == ("r2", COUNTED)
+
+
+@over_a_socket
+def test_a_steered_response_is_followed_by_one_that_nobody_asked_for() -> None:
+    steer = {"type": "response.steer", "previous_response_id": "r1", "input": "And pears?"}
+    accepted = {
+        "type": "response.steer.accepted",
+        "steer": {"id": "s", "previous_response_id": "r1"},
+        "sequence_number": 1,
+    }
+    answered = [
+        created("r1", "gpt-4o"),
+        accepted,
+        {**completed("r1", "gpt-4o", status="incomplete"), "type": "response.incomplete"},
+        created("r2", "gpt-4o", previous_response_id="r1"),
+        completed("r2", "gpt-4o"),
+        created("r3", "gpt-4.1"),
+        completed("r3", "gpt-4.1"),
+    ]
+    events = on_a_lane([ask("gpt-4o"), ask("gpt-4.1"), steer], answered)
+
+    assert [(event.provider_response_id, event.resource, event.units) for event in events] == [
+        ("r1", "gpt-4o", COUNTED),
+        ("r2", "gpt-4o", COUNTED),
+        ("r3", "gpt-4.1", COUNTED),
+    ]
+
+
+@over_a_socket
+@pytest.mark.parametrize(("usage", "events"), [(None, 0), ({"input_tokens": 90, "output_tokens": 0}, 1)])
+def test_a_warm_up_counts_what_it_says(usage: dict[str, int] | None, events: int) -> None:
+    warm = [created("r1", "gpt-4o"), completed("r1", "gpt-4o", output=[], usage=usage)]
+    counted = on_a_lane([ask("gpt-4o", generate=False)], warm)
+
+    assert [event.units for event in counted] == [{"text": (90, 0)}] * events
+
+
+@pytest.mark.skipif(not hasattr(openai.OpenAI, "live"), reason="this SDK has no live sessions")
+def test_the_seconds_of_a_live_session_that_follows_another_are_counted_from_its_start() -> None:
+    def session(name: str, *seconds: float) -> Iterator[dict[str, Any]]:
+        yield {"type": "session.started", "event_id": "s", "session": {"id": name, "model": "gpt-live-1"}}
+        for told in seconds:
+            yield {"type": "session.usage.updated", "event_id": "u", "usage": {"seconds": told}}
+
+    def answers(_: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        yield from session("live_1", 10, 60)
+        yield from session("live_1")  # says it twice
+        yield from session("live_2", 20, 70)
+        yield {"type": "session.closed", "event_id": "c", "usage": {"seconds": 70}, "reason": "close_requested"}
+
+    with SocketStandIn(answers) as server, metered() as meter:
+        with connected(server).live.connect() as connection:
+            connection.send({"type": "session.start", "session": {"model": "gpt-live-1"}})
+            until(connection, "session.closed")
+        assert [event.units["audio_seconds"] for event in meter.events] == [(10, 0), (50, 0), (20, 0), (50, 0)]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
+def test_a_turn_that_is_on_its_way_stays_its_process_s() -> None:
+    with SocketStandIn(lambda _: pieces("resp_1"), SESSION) as server, metered() as meter:
+        connection = connected(server).realtime.connect(model="gpt-realtime").enter()
+        connection.response.create()
+        until(connection, "response.output_text.delta")
+        read, write = os.pipe()
+        if (child := os.fork()) == 0:
+            del connection
+            gc.collect()
+            abandon_open()
+            os.write(write, str(len(meter.events)).encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert os.read(read, 8) == b"0"
+        connection.close()
+        [event] = meter.events
+
+    assert is_estimated(event)

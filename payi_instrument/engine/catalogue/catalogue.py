@@ -108,7 +108,7 @@ class Catalogue:
         return tuple(
             ResourceVersion(
                 category=category,
-                resource=resource,
+                resource=str.__str__(resource),  # plain text: what is remembered serves every name that is equal
                 resource_id=str(uuid5(_IDENTITY, f"{category}\n{model}\n{period.start.isoformat()}\n{period.content}")),
                 start=period.start,
                 end=end,

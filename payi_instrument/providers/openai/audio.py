@@ -7,6 +7,7 @@ usage: its subtitles, the size of the file that was sent, or the text that was s
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from math import ceil
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,7 +17,7 @@ from payi_instrument.providers.openai.counting import is_reported, units_of
 from payi_instrument.providers.openai.wire import Lenient, failure_of, members, parsed, strings, unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 _BYTES_PER_SECOND = 16_000
 """Of a sound file, for estimates only: 128 kbit/s, as most compressed ones have; speech in a raw one has twice that."""
@@ -30,10 +31,10 @@ _SUBTITLE_END = re.compile(r"--> *(?:(\d+):)?(\d+):(\d+)")
 
 def read_transcription(facts: CallFacts, answer: Any) -> Usage:
     """Return what a transcription or translation says it used, or how long it is; else an estimate by the file's size."""
-    return _transcription(facts, answer, _sent(facts))
+    return _transcription(facts, answer, lambda: _sent(facts))
 
 
-def _transcription(facts: CallFacts, answer: Any, sent: int) -> Usage:
+def _transcription(facts: CallFacts, answer: Any, sent: Callable[[], int]) -> Usage:
     told = members(answer)
     if is_reported(told.get("usage")):
         return Usage(units=units_of(told["usage"], read="audio"))
@@ -44,7 +45,7 @@ def _transcription(facts: CallFacts, answer: Any, sent: int) -> Usage:
             raise unreadable(answer)
         return Usage(failure=failure)
     duration = _seconds(told.get("duration"))
-    seconds = duration or _last_subtitle(said) or ceil(sent / _BYTES_PER_SECOND)
+    seconds = duration or _last_subtitle(said) or ceil(sent() / _BYTES_PER_SECOND)
     if str(facts.resource).startswith(_BY_TOKEN):
         units: Units = {"audio": (seconds * _TOKENS_PER_SECOND, 0), "text": (0, estimate_tokens([said]))}
         return Usage(units=units, estimated=True)
@@ -78,7 +79,8 @@ def _sizes(file: Any) -> Iterator[int]:
         if isinstance(part, bytes):
             yield len(part)
         elif hasattr(part, "tell") and not part.closed:
-            yield part.tell()
+            with suppress(OSError):  # a pipe was never anywhere
+                yield part.tell()
 
 
 def transcription_from(body: bytes) -> Any:
@@ -120,7 +122,7 @@ class TranscriptionReader:
         """Return what was used: as the event that ended it reported it, else an estimate by the file's size."""
         told = {name: value for name, value in members(self._done).items() if value is not None}
         answer = {"text": "".join(self._texts), **told}
-        found = _transcription(self._facts, answer, self._sent)
+        found = _transcription(self._facts, answer, lambda: self._sent)
         found.failure = self._failure
         return found
 

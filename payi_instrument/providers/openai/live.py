@@ -9,8 +9,8 @@ from payi_instrument.event import Usage
 from payi_instrument.providers._base import Turn
 from payi_instrument.providers.openai.endpoints import Endpoint
 from payi_instrument.providers.openai.responses_socket import ResponsesSession
-from payi_instrument.providers.openai.sockets import Socket, kind_of
-from payi_instrument.providers.openai.wire import members, parsed
+from payi_instrument.providers.openai.sockets import Socket, kind_of, request_of
+from payi_instrument.providers.openai.wire import members, named, number, parsed
 
 if TYPE_CHECKING:
     from payi_instrument.event import CallFacts
@@ -27,6 +27,7 @@ class LiveSession:
         """Take where it is connected to; the session's own events say more."""
         self._socket = Socket(connection)
         self._tasks = ResponsesSession(connection)
+        self._session: object = None
         self._counted = 0
 
     def received(self, message: Any) -> Turn | None:
@@ -37,19 +38,22 @@ class LiveSession:
         event = parsed(message)
         if event.type == "response.event":
             return self._tasks.turn(event.delegation_id or "", event.event)
-        self._socket.model = getattr(event.session, "model", None) or self._socket.model
+        session = members(event.session)
+        self._socket.model = named(session.get("model")) or self._socket.model
+        if event.type == "session.started" and session.get("id") != self._session:  # after a reconnect it is another
+            self._session, self._counted = session.get("id"), 0
         if event.type not in _TOLD:
             return None
-        seconds = ceil(members(event.usage).get("seconds") or 0)
+        seconds = ceil(number(members(event.usage), "seconds"))
         added, self._counted = seconds - self._counted, max(seconds, self._counted)
         return Turn(f"{seconds} s", self._facts(), added, ends=True) if added > 0 else None
 
     def sending(self, message: Any) -> CallFacts | None:
         """Take a message that is to be sent; None for one that costs nothing."""
-        body = members(message)
+        body = request_of(message)
         if body.get("type") not in _ASKS:
             return None
-        self._socket.model = members(body.get("session")).get("model") or self._socket.model
+        self._socket.model = named(members(body.get("session")).get("model")) or self._socket.model
         return self._facts()
 
     def _facts(self) -> CallFacts:

@@ -10,21 +10,27 @@ import re
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from payi_instrument.event import CallFacts, Usage
+from payi_instrument.event import Usage
 from payi_instrument.providers._base import Turn
 from payi_instrument.providers._estimate import estimate_tokens
 from payi_instrument.providers.openai.audio import read_transcription
+from payi_instrument.providers.openai.calls import called_in
 from payi_instrument.providers.openai.counting import is_reported, units_of
 from payi_instrument.providers.openai.endpoints import Endpoint
-from payi_instrument.providers.openai.sockets import Socket, kind_of
-from payi_instrument.providers.openai.wire import listed, members, parsed, strings
+from payi_instrument.providers.openai.sockets import Socket, kind_of, request_of
+from payi_instrument.providers.openai.wire import failure_of, listed, members, named, parsed, strings
 
 if TYPE_CHECKING:
-    from payi_instrument.event import Units
+    from collections.abc import Mapping
+
+    from payi_instrument.event import CallFacts, Units
 
 _RESPONSE_ID = re.compile(rb'"response_id"\s*:\s*"([^"]*)"')
 _AUDIO = ("response.output_audio.delta", "response.audio.delta")
 _TEXT = ("response.output_text.delta", "response.text.delta", "response.function_call_arguments.delta")
+_DONE = "response.done"
+_PIECES = frozenset({"response.created", *_TEXT, _DONE})
+"""The pieces of a turn that say something of it; others repeat it, or frame it."""
 _TRANSCRIBED = "conversation.item.input_audio_transcription.completed"
 _ASKS = ("response.create", "input_audio_buffer.append")
 """Messages that let the model speak: at once, or as soon as it takes the turn."""
@@ -46,35 +52,33 @@ class RealtimeSession:
         if kind in _AUDIO:  # the bulk of a session, and nothing in it but sound
             found = _RESPONSE_ID.search(message)
             return self._turn(found[1].decode(), len(message)) if found is not None else None
-        if kind.startswith("response."):
+        if kind in _PIECES:
             event = parsed(message)
-            key = getattr(event.response, "id", None) or event.response_id
-            return self._turn(key, event, ends=kind == "response.done") if key else None
+            key = named(members(event.response).get("id")) or named(event.response_id)
+            return self._turn(key, event, ends=kind == _DONE) if key else None
         if kind == _TRANSCRIBED:
             event = parsed(message)
-            return Turn(
-                f"{event.item_id}/{event.content_index}", self._facts(_HEARD, self._transcriber), event, ends=True
-            )
+            facts = self._socket.facts(_HEARD, self._transcriber)
+            return Turn(f"{event.item_id}/{event.content_index}", facts, event, ends=True)
         if kind in {"session.created", "session.updated"}:
-            self._learn(parsed(message).session)
+            self._learn(members(parsed(message).session))
         return None
 
     def sending(self, message: Any) -> CallFacts | None:
         """Take a message that is to be sent; None for one that does not let the model speak."""
-        return self._facts(_TURN, self._socket.model) if members(message).get("type") in _ASKS else None
+        if request_of(message).get("type") not in _ASKS:
+            return None
+        return self._socket.facts(_TURN, self._socket.model)
 
-    def _learn(self, session: Any) -> None:
-        """Take the models of a session, in today's form and the one before."""
-        self._socket.model = getattr(session, "model", None) or self._socket.model
-        heard = getattr(getattr(getattr(session, "audio", None), "input", None), "transcription", None)
-        heard = heard or getattr(session, "input_audio_transcription", None)
-        self._transcriber = getattr(heard, "model", None) or self._transcriber
+    def _learn(self, session: Mapping[str, Any]) -> None:
+        """Take the models of a session, in today's form and the one before; what was asked for is the one that counts."""
+        self._socket.model = self._socket.model or named(session.get("model"))
+        heard = members(members(session.get("audio")).get("input")).get("transcription")
+        heard = heard or session.get("input_audio_transcription")
+        self._transcriber = named(members(heard).get("model")) or self._transcriber
 
     def _turn(self, key: str, chunk: object, *, ends: bool = False) -> Turn:
-        return Turn(key, self._facts(_TURN, self._socket.model), chunk, ends)
-
-    def _facts(self, endpoint: Endpoint, model: str | None) -> CallFacts:
-        return self._socket.facts(endpoint, model)
+        return Turn(key, self._socket.facts(_TURN, self._socket.model), chunk, ends)
 
 
 class TurnReader:
@@ -98,7 +102,7 @@ class TurnReader:
         elif chunk.type in _TEXT:
             self._texts += strings([chunk.delta])
             self.has_text = True
-        elif chunk.type == "response.done":
+        elif chunk.type == _DONE:
             self._done = chunk.response
         return False
 
@@ -115,14 +119,13 @@ class TurnReader:
 
 def read(_facts: CallFacts, turn: Any) -> Usage:
     """Return what a finished turn says it used."""
-    usage = getattr(turn, "usage", None)
-    calls = [item for item in listed(getattr(turn, "output", None)) if item.type == "function_call"]
-    error = getattr(getattr(turn, "status_details", None), "error", None)
+    told = members(turn)
+    usage = told.get("usage")
     return Usage(
         units=units_of(usage) if is_reported(usage) else {},
-        response_id=getattr(turn, "id", None),
-        function_calls=[(call.name, call.arguments) for call in calls],
-        failure=(error.code or error.type or "error", error.message) if error is not None else None,
+        response_id=named(told.get("id")),
+        function_calls=list(called_in(listed(told.get("output")))),
+        failure=failure_of(members(told.get("status_details")).get("error")),
     )
 
 

@@ -88,7 +88,7 @@ def strings(values: Iterable[Any]) -> list[str]:
 def named(value: Any) -> str | None:
     """Return a name or an id: a text that is not empty, or a number as text; None for anything else."""
     if isinstance(value, str):
-        return value or None
+        return str.__str__(value) or None  # plain text, also of a member of an enum
     return str(value) if isinstance(value, int) else None
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from enum import Enum
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,6 +31,20 @@ def found(category: str, resource: str, at: datetime = NOW) -> ResourceVersion:
 
 def per_mtok(version: ResourceVersion, unit: str = "text") -> tuple[Decimal, Decimal]:
     return version.units[unit].input * MTOK, version.units[unit].output * MTOK
+
+
+class Model(str, Enum):  # noqa: UP042  # what programs have that began before StrEnum
+    LARGE = "gpt-4.1"
+
+
+def test_a_member_of_an_enumeration_leaves_no_trace_in_what_is_remembered() -> None:
+    catalogue = Catalogue(read_document(SYSTEM_FILE), SYSTEM_FILE.parent)
+
+    catalogue.resolve("system.openai", Model.LARGE, NOW)
+
+    version = catalogue.resolve("system.openai", "gpt-4.1", NOW)
+    assert version is not None
+    assert f"{version.resource}" == "gpt-4.1"
 
 
 def test_the_categories_are_the_providers() -> None:
