@@ -167,7 +167,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send_whole(self, body: object, kind: str) -> None:
         if isinstance(body, bytes):
-            self._send_bytes(body, kind or ("text/event-stream" if body.startswith(b"data:") else "audio/mpeg"))
+            self._send_bytes(
+                body, kind or ("text/event-stream" if body.startswith((b"data:", b"event:", b":")) else "audio/mpeg")
+            )
         elif isinstance(body, str):
             self._send_bytes(body.encode(), kind or "text/plain")
         else:

@@ -16,6 +16,7 @@ from payi_instrument.context import override
 from payi_instrument.event import CallFacts, Usage, UsageEvent
 from payi_instrument.guard import Guard
 from payi_instrument.ids import derived_id, new_id
+from payi_instrument.jobs import Begun, Jobs
 from payi_instrument.stack import stack_trace
 from payi_instrument.wire.headers import (
     BLOCKED,
@@ -31,13 +32,11 @@ from payi_instrument.wire.headers import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from payi_instrument.event import Attribution, Result
+    from payi_instrument.event import Result
     from payi_instrument.mappings import Mappings
     from payi_instrument.providers._base import Arguments, Provider, StreamReader
 
 _MAX_DESCRIPTION = 2000
-_MAX_BEGUN = 10_000
-"""How many jobs are remembered by those who began them."""
 _OK = 200
 _FAILED_FROM = 400
 _SECRETS = ("authorization", "cookie", "set-cookie", "proxy-authorization", "x-amz-security-token")
@@ -97,8 +96,7 @@ class Settings:
     mappings: Mappings
     without_usage: set[str] = field(default_factory=set[str])
     """Hosts that refused our request for a stream's usage."""
-    begun: dict[str, Attribution] = field(default_factory=dict[str, "Attribution"])
-    """For whom work that goes on after its call was begun, by the id that it is asked for by later."""
+    jobs: Jobs = field(default_factory=Jobs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +221,9 @@ class Call:
         usage = Usage()
         if self._reader is not None:
             usage = self._known(self._read(_read_chunks, self))
+            if self.facts.reports_later and not usage.units:
+                self._begin_job(usage)
+                usage = Usage()  # this event is the failure's; that of the job is still to come, under its own id
         if not self.facts.costs and not usage.units:
             return None
         failure = None
@@ -277,10 +278,10 @@ class Call:
             return None
         usage = self._known(self._read(read, source))
         if self.facts.reports_later and not usage.units:
-            self._remember(usage.response_id)
+            self._begin_job(usage)
             return None
-        if usage.once and usage.response_id is not None:
-            self.attribution = self._settings.begun.get(usage.response_id, self.attribution)
+        if usage.once:
+            self._take_job(usage)
         event = self._event(usage, {})
         event.http_status_code = _OK
         with _READ:
@@ -305,17 +306,26 @@ class Call:
             self._properties[CAPTURE_ERROR] = "true"
         return usage or Usage()
 
-    def _remember(self, job: str | None) -> None:
-        """Keep for whom a job was begun: who asks for it later, perhaps in another scope, does not pay for it."""
-        begun = self._settings.begun
+    def _begin_job(self, usage: Usage) -> None:
+        """Keep for whom work was begun, when this call began it or spoke to it."""
+        spoken_to = self.facts.job
+        job = spoken_to or usage.job or usage.response_id
         if self.facts.costs and job is not None:
-            begun.setdefault(job, self.attribution)
-            if len(begun) > _MAX_BEGUN:
-                begun.pop(next(iter(begun)), None)
+            begun = Begun(self.attribution, self.facts.resource or usage.resource)
+            self._settings.jobs.begin(job, begun, anew=spoken_to is not None)
+
+    def _take_job(self, usage: Usage) -> None:
+        """Be the call of whoever began the work, for what they asked for."""
+        begun = self._settings.jobs.of(usage.response_id, usage.job)
+        if begun is not None:
+            self.attribution = begun.attribution
+            self.facts = replace(self.facts, resource=self.facts.resource or begun.resource)
 
     def _known(self, usage: Usage) -> Usage:
         """Leave out an estimate of work that goes on: whoever sees its end knows what it used."""
-        return Usage(response_id=usage.response_id) if self.facts.reports_later and usage.estimated else usage
+        if not (self.facts.reports_later and usage.estimated):
+            return usage
+        return Usage(resource=usage.resource, response_id=usage.response_id, job=usage.job)
 
     def _event(self, usage: Usage, properties: dict[str, str]) -> UsageEvent:
         category, resource, who = self._settings.mappings.price_as(

@@ -70,7 +70,8 @@ class CallFacts:
 
     `endpoint` is what the provider's file reads the call by. `costs`: the call itself is billed, so it may be stopped, and
     its failure is an event. `reports_later`: only a usage that the provider reported makes an event, since the work goes
-    on after the call. `routed`: the host chose the model, so the one that served is the one that is paid.
+    on after the call; `job` is the work that the call speaks to, where its path says so. `routed`: the host chose the
+    model, so the one that served is the one that is paid.
     """
 
     category: str
@@ -84,6 +85,7 @@ class CallFacts:
     endpoint: object = None
     costs: bool = True
     reports_later: bool = False
+    job: str | None = None
     routed: bool = False
     answers: list[object] = field(default_factory=list[object])
 
@@ -94,7 +96,8 @@ class Usage:
 
     `estimated` says that the provider reported no usage and the units are our estimate. `failure` is the code and message
     of an answer that says it failed. `once`: whoever reads this answer again, later or elsewhere, reads the same usage, so
-    that its event id is made of the response id. `beside` is what other models used for the same answer; each names its
+    that its event id is made of the response id. `job` is the work that it is a part of, where that has another id.
+    `beside` is what other models used for the same answer; each names its
     `resource`.
     """
 
@@ -105,6 +108,7 @@ class Usage:
     estimated: bool = False
     failure: tuple[str, str | None] | None = None
     once: bool = False
+    job: str | None = None
     beside: list[Usage] = field(default_factory=list["Usage"])
 
 

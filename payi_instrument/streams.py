@@ -285,7 +285,7 @@ def tap_raw(call: Call, delivery: Delivery, answer: Any, *, awaited: bool) -> No
     call.begin_stream()
     attach(answer, None)
     ending = Ending(call, delivery, answer)
-    tap = _Tap(call)
+    tap = _Tap(call, response.headers.get("content-type") or "")
     if awaited:
         ending.hook(response, "aiter_bytes", _tapped_async(response.aiter_bytes, tap, ending))
     else:
@@ -300,14 +300,21 @@ def _see_event(call: Call, data: str) -> bool:
     return False
 
 
+_EVENTS = "text/event-stream"
+_NO_TEXT = ("audio/", "image/", "video/", "application/octet-stream")
+"""Bodies that say nothing of a usage, and may be long."""
+
+
 class _Tap:
     """Read bytes on their way to the caller; only an event that we asked for is taken out."""
 
-    __slots__ = ("_body", "_call", "_events", "_kept", "_size", "hides", "stepping")
+    __slots__ = ("_body", "_call", "_events", "_keeps", "_kept", "_size", "hides", "stepping")
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, content_type: str) -> None:
         self._call = call
-        self._events = EventFilter(partial(_see_event, call)) if call.facts.streamed else None
+        streamed = call.facts.streamed or content_type.startswith(_EVENTS)
+        self._events = EventFilter(partial(_see_event, call)) if streamed else None
+        self._keeps = not content_type.startswith(_NO_TEXT)
         self._body: list[bytes] = []
         self._kept = b""
         self._size: int | None = None
@@ -324,7 +331,8 @@ class _Tap:
     def feed(self, data: bytes) -> list[bytes]:
         """Take bytes and return the pieces that the caller is to see."""
         if self._events is None:
-            self._body.append(data)
+            if self._keeps:
+                self._body.append(data)
             return [data]
         passed = self._events.feed(data)
         return self._pieces(passed) if self.hides else [data]

@@ -42,13 +42,13 @@ def booked(ledger: str) -> int:
         return client.limits.retrieve("all").limit.totals.requests.total
 
 
-ENDINGS = [
+ENDINGS = [  # a process whose parent ignores SIGINT, as a job in the background does, has to ask for it
     ("", 0),
     ("sys.exit(3)", 3),
     ("raise KeyError('mine')", 1),
     ("handle.uninstrument()", 0),
     ("handle.shutdown()", 0),
-    ("signal.raise_signal(signal.SIGINT)", -2),
+    ("signal.signal(signal.SIGINT, signal.default_int_handler); signal.raise_signal(signal.SIGINT)", -2),
 ]
 
 

@@ -12,10 +12,18 @@ from typing import TYPE_CHECKING
 from payi_instrument.delivery.backlog import Backlog
 from payi_instrument.errors import APIConnectionError, APIStatusError
 from payi_instrument.guard import logger
-from payi_instrument.wire.result import LaterResult, XproxyError, XproxyResult
+from payi_instrument.wire.model import Money
+from payi_instrument.wire.result import (
+    CostDetails,
+    CostDetailsBase,
+    LaterResult,
+    ResultCost,
+    XproxyError,
+    XproxyResult,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from payi_instrument.delivery.known import KnownLimits
     from payi_instrument.delivery.meter import Meter
@@ -44,9 +52,8 @@ class InlineDelivery:
     def deliver(self, event: UsageEvent) -> XproxyResult:
         """Deliver an event, after those beside it, and return its result."""
         try:
-            for other in event.beside:
-                self._deliver(other)
-            return self._deliver(event)
+            others = [self._deliver(other) for other in event.beside]
+            return _summed(self._deliver(event), others)
         except BaseException:  # the caller goes, the event stays; the meter counts it once if it came through
             self._backlog.put(event)
             raise
@@ -54,9 +61,8 @@ class InlineDelivery:
     async def adeliver(self, event: UsageEvent) -> XproxyResult:
         """Deliver an event without holding up the loop, after those beside it, and return its result."""
         try:
-            for other in event.beside:
-                await self._adeliver(other)
-            return await self._adeliver(event)
+            others = [await self._adeliver(other) for other in event.beside]
+            return _summed(await self._adeliver(event), others)
         except BaseException:  # the caller goes, the event stays; the meter counts it once if it came through
             self._backlog.put(event)
             raise
@@ -149,6 +155,19 @@ class InlineDelivery:
         if key not in self._refused:
             self._refused.add(key)
             logger.error("payi: event of %s/%s refused: %s %s", event.category, event.resource, code, message)
+
+
+def _summed(result: XproxyResult, others: Sequence[XproxyResult]) -> XproxyResult:
+    """Return the result of a call, its cost that of all of its events; None where the main one's is not known."""
+    costs = [other.cost for other in others if other.cost is not None]
+    if costs and result.cost is not None:
+        costs.append(result.cost)
+        result.cost = ResultCost(
+            input=CostDetailsBase(base=Money(sum(cost.input.base_exact for cost in costs))),
+            output=CostDetailsBase(base=Money(sum(cost.output.base_exact for cost in costs))),
+            total=CostDetails(base=Money(sum(cost.total.base_exact for cost in costs))),
+        )
+    return result
 
 
 def _is_outage(error: Exception) -> bool:

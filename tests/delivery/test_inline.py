@@ -7,11 +7,14 @@ import subprocess
 import sys
 import textwrap
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from failing_meter import FailingMeter, Trouble
+from openai_answers import response
 
+from examples.openai_standin import Reply
 from payi_instrument import AsyncPayi, Instrumentation, Payi, payi_instrument
 
 if TYPE_CHECKING:
@@ -120,6 +123,51 @@ def test_q6_what_the_meter_refuses_is_not_sent_again_and_logged_once(
         assert handle.flush()
     assert len(remote.ingests) == 3
     assert caplog.text.count("refused") == 1
+
+
+def drawn(standin: StandIn) -> dict[str, Any]:
+    """Let the model answer with an image that another model drew; return what to ask for."""
+    ask = {"model": "gpt-4o", "input": "Four apples", "tools": [{"type": "image_generation", "model": "gpt-image-1"}]}
+    usage = {"input_tokens": 0, "output_tokens": 1000, "total_tokens": 1000}
+    answer = {**response(Reply(), ask), "tool_usage": {"image_gen": usage, "web_search": {"num_requests": 0}}}
+    standin.answers["/responses"] = lambda *_: answer
+    return ask
+
+
+@pytest.mark.parametrize("awaited", [False, True], ids=["sync", "async"])
+def test_a_result_has_the_cost_of_all_that_a_call_used(
+    sdk: OpenAI, asdk: AsyncOpenAI, standin: StandIn, remote: FailingMeter, awaited: bool
+) -> None:
+    ask = drawn(standin)
+
+    async def acall() -> Any:
+        async with asdk:
+            return await asdk.responses.create(**ask)
+
+    with instrumented(remote):
+        answer: Any = asyncio.run(acall()) if awaited else sdk.responses.create(**ask)
+        spent = remote.books.limits.retrieve("l").limit.totals.cost
+
+    cost = answer.xproxy_result.cost
+    assert cost.total.base_exact == spent.total.base_exact == Decimal("0.007") + Decimal("0.04")
+    assert cost.input.base_exact + cost.output.base_exact == cost.total.base_exact
+    assert answer.xproxy_result.limits["l"].spent_exact == cost.total.base_exact
+
+
+def test_q6_an_event_that_is_refused_leaves_the_others_of_its_call_alone(
+    sdk: OpenAI, standin: StandIn, remote: FailingMeter
+) -> None:
+    ask = drawn(standin)
+    with instrumented(remote) as handle:
+        remote.troubles.append(400)
+        answer: Any = sdk.responses.create(**ask)
+        assert (answer.xproxy_result.error, answer.xproxy_result.cost.total.base) == (None, 0.007)
+        remote.troubles.append(503)
+        answer = sdk.responses.create(**ask)
+        assert answer.xproxy_result.cost.total.base == 0.007
+        assert handle.flush()
+        assert booked(remote) == 3
+    assert len(remote.ingests) == 5
 
 
 def test_an_event_that_cannot_be_sent_at_all_does_not_hold_up_the_others(

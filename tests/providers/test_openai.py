@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import tracemalloc
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -248,3 +249,51 @@ def test_a_model_may_be_a_member_of_an_enumeration(sdk: OpenAI, meter: MemoryMet
 
     [event] = meter.events
     assert f"{event.resource}" == "gpt-4o-mini"
+
+
+class Equal(openai.OpenAI):
+    """A client that compares by value, and so can't be the key of anything."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Equal)
+
+
+def test_a_client_that_compares_by_value_is_metered(standin: StandIn, meter: MemoryMeter) -> None:
+    with Equal(base_url=standin.url, api_key="k") as client:
+        client.chat.completions.create(**ASK)
+        client.chat.completions.create(**ASK)
+
+    assert [event.provider_uri for event in meter.events] == [f"{standin.url}/"] * 2
+
+
+def test_odd_stream_options_are_the_providers_to_refuse(sdk: OpenAI, standin: StandIn, meter: MemoryMeter) -> None:
+    odd: Any = "include_usage"
+    standin.reply.body = CHUNKS
+    list(sdk.chat.completions.create(**ASK, stream=True, stream_options=odd))
+
+    assert standin.requests[-1].body["stream_options"] == "include_usage"
+    [event] = meter.events
+    assert "system.capture_error" not in event.properties
+
+
+def test_sound_that_is_passed_on_is_not_kept(meter: MemoryMeter) -> None:
+    piece = bytes(65_536)
+
+    def speak(_: httpx.Request) -> httpx.Response:
+        sound = (piece for _ in range(512))  # 32 MiB
+        return httpx.Response(200, headers={"content-type": "audio/mpeg"}, content=sound)
+
+    client = openai.OpenAI(api_key="k", http_client=httpx.Client(transport=httpx.MockTransport(speak)))
+    speech: Any = {"model": "tts-1", "voice": "alloy", "input": "Four."}
+    with client.audio.speech.with_streaming_response.create(**speech) as answer:
+        tracemalloc.start()
+        heard = sum(map(len, answer.iter_bytes()))
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+    [event] = meter.events
+    assert event.units == {"characters": (5, 0)}
+    assert heard == 512 * 65_536
+    assert peak < 4_000_000

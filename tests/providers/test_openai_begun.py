@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import openai
 import pytest
+from offline_openai import httpx
+from openai.resources.beta import Beta
 from openai_answers import response, sse
 
 from examples.openai_standin import Reply
-from payi_instrument import get_context, track_context
+from payi_instrument import LimitBlockedError, get_context, track_context
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
     from examples.openai_standin import StandIn
     from payi_instrument.testing import MemoryMeter
 
@@ -189,3 +193,104 @@ def test_a_streamed_run_counts_once(client: openai.OpenAI, standin: StandIn, met
 
     assert len({event.event_id for event in meter.events}) == 1
     assert [event.units for event in meter.events] == [{"text": (1200, 400)}] * 2
+
+
+def test_a_background_response_is_priced_as_the_model_that_was_asked_for(
+    client: openai.OpenAI, standin: StandIn, states: list[str], meter: MemoryMeter
+) -> None:
+    states[:] = ["queued", "completed"]
+    client.responses.create(**ASK, background=True)
+    fetched: Any = client.responses.retrieve(NAME)
+
+    assert fetched.model == "gpt-4o-2024-08-06"
+    assert [event.resource for event in meter.events] == ["gpt-4o"]
+
+
+@pytest.mark.parametrize("awaited", [False, True], ids=["sync", "async"])
+def test_p6_a_background_stream_that_breaks_off_counts_when_it_is_fetched(
+    client: openai.OpenAI, standin: StandIn, states: list[str], meter: MemoryMeter, awaited: bool
+) -> None:
+    begun = {**response(Reply(), ASK), "id": NAME, "background": True, "status": "queued", "usage": None, "output": []}
+    sent = sse({"type": "response.created", "sequence_number": 0, "response": begun}).encode() + b"\n\n"
+
+    class Broken(httpx.SyncByteStream, httpx.AsyncByteStream):  # type: ignore[misc,name-defined]
+        def __iter__(self) -> Iterator[bytes]:
+            yield sent
+            raise httpx.ReadError("gone")
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield sent
+            raise httpx.ReadError("gone")
+
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=Broken()))
+
+    def break_off() -> None:
+        client = openai.OpenAI(api_key="k", http_client=httpx.Client(transport=transport))
+        list(client.responses.create(**ASK, background=True, stream=True))
+
+    async def abreak_off() -> None:
+        client = openai.AsyncOpenAI(api_key="k", http_client=httpx.AsyncClient(transport=transport))
+        async for _ in await client.responses.create(**ASK, background=True, stream=True):
+            pass
+
+    meter.client.limits.create(limit_name="Ada's", limit_id="ada", max=10)
+    with track_context(user_id="ada", limit_ids=["ada"]), pytest.raises((httpx.ReadError, openai.APIConnectionError)):
+        asyncio.run(abreak_off()) if awaited else break_off()
+    client.responses.retrieve(NAME)
+
+    broken, done = meter.events
+    assert (broken.http_status_code, broken.units, broken.attribution.user_id) == (299, {}, "ada")
+    assert str(broken.provider_response_id).startswith("payi_")
+    assert (done.units, done.provider_response_id, done.attribution.user_id) == ({"text": (1200, 400)}, NAME, "ada")
+    assert meter.client.limits.retrieve("ada").limit.totals.cost.total.base == 0.007
+
+
+of_agents = pytest.mark.skipif(not hasattr(Beta, "agents"), reason="this SDK has no agents")
+
+
+def turned(name: str) -> dict[str, Any]:
+    usage = {"input_tokens": 1000, "output_tokens": 300, "total_tokens": 1300}
+    head = {"id": name, "object": "agent.session.turn", "session_id": "s1", "agent_id": "a1", "created_at": 1}
+    return {**head, "status": "completed", "error": None, "usage": usage}
+
+
+@of_agents
+def test_a_turn_of_an_agents_session_is_whose_word_it_follows(
+    client: openai.OpenAI, standin: StandIn, meter: MemoryMeter
+) -> None:
+    session = {"id": "s1", "object": "agent.session", "agent": {"model": "gpt-5"}}
+    standin.answers |= {
+        "/agents/sessions": lambda *_: session,
+        "/agents/sessions/s1/events": lambda *_: b"",
+        "/agents/sessions/s1/turns/t1": lambda *_: turned("t1"),
+        "/agents/sessions/s1/turns/t2": lambda *_: turned("t2"),
+    }
+    sessions: Any = client.beta.agents.sessions
+    with track_context(user_id="ada"):
+        sessions.create(agent={"id": "a1"}, environment={"type": "none"})
+    with track_context(user_id="the poller"):
+        sessions.turns.retrieve("t1", session_id="s1")
+    with track_context(user_id="ben"):
+        sessions.events.create("s1", events=[{"type": "message", "content": "And pears?"}])
+    with track_context(user_id="the poller"):
+        sessions.turns.retrieve("t2", session_id="s1")
+
+    assert [(event.attribution.user_id, event.resource) for event in meter.events] == [
+        ("ada", "gpt-5"),
+        ("ben", "gpt-5"),
+    ]
+
+
+@of_agents
+def test_q11_a_word_to_an_agent_is_stopped_before_it_costs_anything(
+    client: openai.OpenAI, standin: StandIn, meter: MemoryMeter
+) -> None:
+    meter.client.limits.create(limit_name="Full", limit_id="full", max=1e-9, limit_type="block")
+    meter.client.ingest.units(
+        category="system.openai", resource="gpt-4o", units={"text": {"input": 100}}, limit_ids=["full"]
+    )
+    sessions: Any = client.beta.agents.sessions
+    with track_context(limit_ids=["full"]), pytest.raises(LimitBlockedError):
+        sessions.events.create("s1", events=[{"type": "message", "content": "And pears?"}])
+
+    assert standin.requests == []

@@ -130,7 +130,11 @@ class TranscriptionReader:
 def read_speech(facts: CallFacts, answer: Any) -> Usage:
     """Return what speech took: as its last event reported it, else by the text that was to be spoken."""
     reported = (usage for event in _events(answer) if is_reported(usage := members(event).get("usage")))
-    if (usage := next(reported, None)) is not None:
+    return _speech(facts, next(reported, None))
+
+
+def _speech(facts: CallFacts, usage: Any) -> Usage:
+    if usage is not None:
         return Usage(units=units_of(usage, made="audio"))
     spoken = "".join(strings([facts.body.get("input")]))
     if str(facts.resource).startswith(_BY_CHARACTER):
@@ -149,22 +153,25 @@ def _events(body: Any) -> Iterator[Any]:
 
 
 class SpeechReader:
-    """Say what speech took that nobody listened to its end."""
+    """Say what speech took that came as events, or that nobody listened to its end."""
 
-    __slots__ = ("_facts", "has_text")
+    __slots__ = ("_done", "_facts", "has_text")
 
     def __init__(self, facts: CallFacts) -> None:
         """Take the call whose answer is on its way."""
         self._facts = facts
+        self._done: Any = None
         self.has_text = False
 
-    def see(self, event: Any) -> bool:  # noqa: ARG002  # the SDK has none for speech
+    def see(self, event: Any) -> bool:
         """Take the next event; none is hidden."""
+        if is_reported(members(event).get("usage")):
+            self._done = event
         return False
 
     def usage(self) -> Usage:
-        """Return an estimate by the text that was to be spoken."""
-        return read_speech(self._facts, b"")
+        """Return what was used: as its last event reported it, else by the text that was to be spoken."""
+        return _speech(self._facts, members(self._done).get("usage"))
 
 
 def speech_from(body: bytes) -> Any:

@@ -28,7 +28,8 @@ class Endpoint:
     `tells_usage_when_asked`: a stream has its usage only with `stream_options.include_usage`. `costs`: the call itself is
     billed, so that it may be stopped and its failure is an event. `reports_later`: what is used may be known only from a
     later call, so that there is no event before it is, and no estimate. `prefix` tells models apart that have another
-    price here than elsewhere, as the catalogue does.
+    price here than elsewhere, as the catalogue does. `speaks_to_job`: the last part but one of the path is the id of work
+    that goes on because of this call.
     """
 
     read: Callable[[CallFacts, Any], Usage]
@@ -38,6 +39,7 @@ class Endpoint:
     costs: bool = True
     reports_later: bool = False
     prefix: str = ""
+    speaks_to_job: bool = False
 
 
 _EMBEDDINGS = Endpoint(plain.read_embeddings, plain.PlainReader)
@@ -45,6 +47,7 @@ _IMAGES = Endpoint(images.read, images.ImageReader)
 _RESPONSES = Endpoint(responses.read, responses.ResponseReader)
 _SPOKEN = Endpoint(audio.read_transcription, audio.TranscriptionReader, audio.transcription_from)
 _RUN = Endpoint(jobs.read, jobs.JobReader, reports_later=True)
+_WORD = Endpoint(jobs.read, jobs.JobReader, reports_later=True, speaks_to_job=True)
 _JOB = Endpoint(jobs.read, jobs.JobReader, costs=False, reports_later=True)
 _STORED = Endpoint(responses.read, responses.ResponseReader, costs=False, reports_later=True)
 _OTHER = Endpoint(plain.read, plain.PlainReader, costs=False, reports_later=True)
@@ -71,6 +74,7 @@ _PATTERNS = {
         (re.compile(r"/responses/[^/]+/cancel"), _STORED),
         (re.compile(r"/threads/[^/]+/runs(?:/[^/]+/submit_tool_outputs)?"), _RUN),
         (re.compile(r"/threads/[^/]+/runs/[^/]+(?:/cancel)?"), _JOB),
+        (re.compile(r"/agents/sessions/[^/]+/events"), _WORD),
         (re.compile(r"/(?:agents|batches|chat|evals|files|fine_tuning|moderations|uploads|vector_stores)/?.*"), None),
         (re.compile(r".*"), _OTHER),
     ),

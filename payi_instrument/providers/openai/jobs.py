@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from payi_instrument.event import CallFacts
 
 _JOBS = ("thread.run", "agent.session.turn")
+_SESSION = "agent.session"
 _GOING_ON = ("queued", "in_progress", "waiting", "requires_action", "cancelling")
 """States in which a job may yet use more."""
 
@@ -23,6 +24,8 @@ _GOING_ON = ("queued", "in_progress", "waiting", "requires_action", "cancelling"
 def read(_facts: CallFacts, job: Any) -> Usage:
     """Return what a job says it used, nothing before it has ended and says so."""
     told = members(job)
+    if told.get("object") == _SESSION:  # its turns are the work
+        return Usage(job=named(told.get("id")), resource=named(members(told.get("agent")).get("model")))
     if told.get("object") not in _JOBS:
         return Usage()
     ended = told.get("status") not in _GOING_ON
@@ -32,6 +35,7 @@ def read(_facts: CallFacts, job: Any) -> Usage:
         response_id=named(told.get("id")),
         failure=failure_of(told.get("last_error") or told.get("error")),
         once=True,
+        job=named(told.get("session_id")),
     )
 
 

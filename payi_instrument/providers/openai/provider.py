@@ -70,6 +70,7 @@ def read_request(client: Any, arguments: Arguments) -> CallFacts | None:
         endpoint=endpoint,
         costs=endpoint.costs,
         reports_later=endpoint.reports_later or body.get("background") is True,  # an image's is a colour
+        job=options.url.rstrip("/").split("/")[-2] if endpoint.speaks_to_job else None,
         routed=category in ROUTERS,
     )
 
@@ -104,12 +105,19 @@ _identities: WeakKeyDictionary[Any, _Identity] = WeakKeyDictionary()
 def _identity(client: Any) -> tuple[str, str]:
     """Return a client's base URL as text and its category, found out once for each client and URL."""
     url = client.base_url
-    known = _identities.get(client)
-    if known is None or known.url is not url:
-        runtime = getattr(getattr(client, "_provider_runtime", None), "name", None)
-        classes = tuple(base.__name__ for base in type(client).__mro__)
-        known = _identities[client] = _Identity(url, str(url), category_of(classes, str(url), runtime))
+    try:
+        known = _identities.get(client)
+        if known is None or known.url is not url:
+            known = _identities[client] = _identify(client, url)
+    except TypeError:  # a client that compares by value is no key
+        known = _identify(client, url)
     return known.host, known.category
+
+
+def _identify(client: Any, url: object) -> _Identity:
+    runtime = getattr(getattr(client, "_provider_runtime", None), "name", None)
+    classes = tuple(base.__name__ for base in type(client).__mro__)
+    return _Identity(url, str(url), category_of(classes, str(url), runtime))
 
 
 def _headers(options: Any) -> dict[str, str]:
@@ -120,8 +128,9 @@ def _headers(options: Any) -> dict[str, str]:
 
 
 def _wants_usage(body: Mapping[str, Any]) -> bool:
-    asked: Any = body.get("stream_options") or {}
-    return bool(asked.get("include_usage"))
+    """Say whether a request asks for the usage of its stream, or for what only the provider can make sense of."""
+    asked = body.get("stream_options")
+    return bool(cast("dict[str, Any]", asked).get("include_usage")) if isinstance(asked, dict) else bool(asked)
 
 
 def prepare(facts: CallFacts, arguments: Arguments) -> Arguments:

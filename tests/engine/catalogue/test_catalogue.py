@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from payi_instrument.engine.catalogue import system_catalogue
+from payi_instrument.engine.catalogue import load_catalogue, system_catalogue
+from payi_instrument.engine.catalogue.catalogue import SYSTEM_FILE
 from payi_instrument.engine.pricing import LARGE_CONTEXT, TIERS, TOKEN_UNITS, UnitPrice, price
 from payi_instrument.wire.headers import PayiCategories
 
@@ -38,7 +39,7 @@ class Model(str, Enum):  # noqa: UP042  # what programs have that began before S
 
 
 def test_a_member_of_an_enumeration_leaves_no_trace_in_what_is_remembered() -> None:
-    catalogue = Catalogue(read_document(SYSTEM_FILE), SYSTEM_FILE.parent)
+    catalogue = load_catalogue(SYSTEM_FILE)
 
     catalogue.resolve("system.openai", Model.LARGE, NOW)
 

@@ -1,0 +1,41 @@
+"""Remember who began work that goes on after its call: whoever asks for its end later does not pay for it.
+
+Background responses, runs of a thread, turns of an agent's session. Source: decision 6, ADR 11.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from payi_instrument.event import Attribution
+
+_MOST = 10_000
+"""How many jobs are remembered; the oldest are forgotten first."""
+
+
+class Begun(NamedTuple):
+    """Who began a job, and the model that was asked for, if one was."""
+
+    attribution: Attribution
+    resource: str | None
+
+
+class Jobs:
+    """Hold the jobs that this process began, by the id that they are asked for by."""
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._begun: dict[str, Begun] = {}
+
+    def begin(self, job: str, begun: Begun, *, anew: bool = False) -> None:
+        """Remember who began a job; the first counts, unless it goes on `anew`, as a conversation does with each word."""
+        if anew and (known := self._begun.pop(job, None)) is not None:
+            begun = Begun(begun.attribution, begun.resource or known.resource)
+        self._begun.setdefault(job, begun)
+        if len(self._begun) > _MOST:
+            self._begun.pop(next(iter(self._begun)), None)
+
+    def of(self, *ids: str | None) -> Begun | None:
+        """Return who began the job of the first of these ids that is known."""
+        return next((self._begun[job] for job in ids if job is not None and job in self._begun), None)
