@@ -37,6 +37,20 @@ def load(name: str) -> dict[str, Any]:
     return json.loads((FOLDER / f"{name}.json").read_text("utf-8"))
 
 
+def sdk_has(path: str) -> bool:
+    """Say whether the installed version of the SDK has a resource or a method, `responses.compact` for one."""
+    try:
+        attrgetter(path)(openai.OpenAI(api_key="k"))
+    except AttributeError:
+        return False
+    return True
+
+
+def needs(path: str) -> pytest.MarkDecorator:
+    """Skip where the installed version of the SDK lacks a resource or a method."""
+    return pytest.mark.skipif(not sdk_has(path), reason=f"this SDK has no {path}")
+
+
 def samples(kind: str, *names: str) -> pytest.MarkDecorator:
     """Run a test over the samples of a kind, each knowing what is asked for it."""
     found = []
@@ -46,7 +60,8 @@ def samples(kind: str, *names: str) -> pytest.MarkDecorator:
             method = sample.get("method", file["method"])
             ask = {**(file["speech"] if "speech" in method else file["ask"]), **sample.get("ask", {})}
             ask = {member: value for member, value in ask.items() if value is not None}
-            found.append(pytest.param({**sample, "method": method, "ask": ask}, id=f"{name}: {sample['name']}"))
+            whole = {**sample, "method": method, "ask": ask}
+            found.append(pytest.param(whole, id=f"{name}: {sample['name']}", marks=needs(method)))
     return pytest.mark.parametrize("sample", found)
 
 

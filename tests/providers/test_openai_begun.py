@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import openai
 import pytest
 from offline_openai import httpx
-from openai.resources.beta import Beta
 from openai_answers import response, sse
+from sampled import needs
 
 from examples.openai_standin import Reply
 from payi_instrument import LimitBlockedError, get_context, track_context
@@ -245,16 +245,13 @@ def test_p6_a_background_stream_that_breaks_off_counts_when_it_is_fetched(
     assert meter.client.limits.retrieve("ada").limit.totals.cost.total.base == 0.007
 
 
-of_agents = pytest.mark.skipif(not hasattr(Beta, "agents"), reason="this SDK has no agents")
-
-
 def turned(name: str) -> dict[str, Any]:
     usage = {"input_tokens": 1000, "output_tokens": 300, "total_tokens": 1300}
     head = {"id": name, "object": "agent.session.turn", "session_id": "s1", "agent_id": "a1", "created_at": 1}
     return {**head, "status": "completed", "error": None, "usage": usage}
 
 
-@of_agents
+@needs("beta.agents")
 def test_a_turn_of_an_agents_session_is_whose_word_it_follows(
     client: openai.OpenAI, standin: StandIn, meter: MemoryMeter
 ) -> None:
@@ -281,7 +278,7 @@ def test_a_turn_of_an_agents_session_is_whose_word_it_follows(
     ]
 
 
-@of_agents
+@needs("beta.agents")
 def test_q11_a_word_to_an_agent_is_stopped_before_it_costs_anything(
     client: openai.OpenAI, standin: StandIn, meter: MemoryMeter
 ) -> None:

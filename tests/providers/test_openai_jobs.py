@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from openai_answers import response, sse
-from sampled import client_at
+from sampled import client_at, needs
 
 from examples.openai_standin import Reply
 from payi_instrument import track_context
@@ -320,6 +320,7 @@ def test_steps_lists_and_messages_of_a_run_are_not_counted(
     assert meter.events == []
 
 
+@needs("beta.agents")
 def test_the_turns_of_an_agents_session_are_counted_once_each(
     client: OpenAI, standin: StandIn, meter: MemoryMeter
 ) -> None:

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sampled import WHOLE, Reading, client_at, load
+from sampled import WHOLE, Reading, client_at, load, needs
 
 from payi_instrument import guard
 from payi_instrument.testing import metered
@@ -31,6 +31,7 @@ METHODS = {
     "audio.speech.create": load("openai/audio")["speech"],
     "decisions.create": {"model": "gpt-5", "input": "apples", "questions": []},
 }
+ON_THIS_SDK = [pytest.param(method, marks=needs(method)) for method in METHODS]
 ODD: list[Any] = [None, "free", 7, True, [], [None], ["a"], [[]], {"a": 1}, [{"type": ["a"]}]]
 
 pytestmark = pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # what the SDK says of translations
@@ -96,7 +97,7 @@ def tokens(event: UsageEvent) -> int:
     return sum(map(sum, event.units.values()))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ON_THIS_SDK)
 def test_an_answer_that_is_none_is_an_event_that_says_so(client: OpenAI, standin: StandIn, method: str) -> None:
     page = "<html><body>502 Bad Gateway</body></html>"
     jsons = ("", "null", "[]", '"four"', "7", "{}", '{"usage": {"prompt_to', page, b"\xff\xfe\x00\x01")
@@ -107,7 +108,7 @@ def test_an_answer_that_is_none_is_an_event_that_says_so(client: OpenAI, standin
         assert event.units == {} or "system.estimated" in event.properties or twice.is_told_by_request, what
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ON_THIS_SDK)
 def test_no_content_is_an_event_that_says_so(client: OpenAI, standin: StandIn, method: str) -> None:
     standin.reply.status = 204
     twice = Twice(client, standin, method)

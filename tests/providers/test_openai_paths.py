@@ -5,11 +5,11 @@ from __future__ import annotations
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-import httpx2
 import openai
 import pytest
+from offline_openai import httpx
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
-from sampled import client_at, load
+from sampled import client_at, load, sdk_has
 
 from payi_instrument import track_context
 
@@ -82,6 +82,8 @@ def test_what_is_not_billed_by_the_call_passes_unharmed(
     client: OpenAI, standin: StandIn, meter: MemoryMeter, passed: Passed
 ) -> None:
     path, body, call = passed
+    if path == "/responses/input_tokens" and not sdk_has("responses.input_tokens"):
+        pytest.skip("this SDK does not count tokens")
     standin.answers = {path: lambda _reply, _body: body}
     metered = call(client)
     assert meter.events == []
@@ -98,7 +100,7 @@ class Ranked(openai.BaseModel):
     results: list[Any]
 
 
-@pytest.mark.parametrize("cast_to", [object, dict[str, Any], httpx2.Response, Ranked])
+@pytest.mark.parametrize("cast_to", [object, dict[str, Any], httpx.Response, Ranked])
 @pytest.mark.parametrize(
     "told",
     [
@@ -118,7 +120,7 @@ def test_a_path_that_nobody_knows_is_metered_when_its_answer_bears_a_usage(
     standin.answers = {"/rerank": lambda _reply, _body: body}
     answer = client.post("/rerank", cast_to=cast_to, body={"model": "rerank-3", "query": "apples"})
 
-    seen = answer.json() if isinstance(answer, httpx2.Response) else answer
+    seen = answer.json() if isinstance(answer, httpx.Response) else answer
     assert (seen["results"] if isinstance(seen, dict) else seen.results) == [1, 0]
     assert [event.units for event in meter.events] == ([] if units is None else [units])
     assert all(event.resource == "rerank-3" for event in meter.events)
@@ -140,14 +142,14 @@ def test_a_path_that_nobody_knows_may_answer_anything(
     client: OpenAI, standin: StandIn, meter: MemoryMeter, body: Any
 ) -> None:
     standin.answers = {"/ping": lambda _reply, _body: body}
-    response = client.post("/ping", cast_to=httpx2.Response, body={})
+    response = client.post("/ping", cast_to=httpx.Response, body={})
     client.post("/ping", cast_to=str, body={})
 
     assert response.status_code == 200
     assert meter.events == []
 
 
-@pytest.mark.parametrize("cast_to", [object, dict[str, Any], ChatCompletion, httpx2.Response])
+@pytest.mark.parametrize("cast_to", [object, dict[str, Any], ChatCompletion, httpx.Response])
 def test_a_call_made_by_hand_is_metered_like_any_other(
     client: OpenAI, standin: StandIn, meter: MemoryMeter, cast_to: Any
 ) -> None:
@@ -155,7 +157,7 @@ def test_a_call_made_by_hand_is_metered_like_any_other(
     with track_context(log_prompt_and_response=True):
         answer = client.post("/chat/completions", cast_to=cast_to, body=ASK)
 
-    said = answer.json() if isinstance(answer, httpx2.Response) else answer
+    said = answer.json() if isinstance(answer, httpx.Response) else answer
     assert (said.to_dict() if isinstance(said, ChatCompletion) else said) == COMPLETION
     [event] = meter.events
     assert (event.units, event.provider_response_id) == (UNITS, COMPLETION["id"])

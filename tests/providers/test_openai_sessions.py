@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import openai
 import pytest
 from openai.resources.realtime.realtime import RealtimeConnection
-from openai.resources.responses import Responses
 from openai_answers import response
 from openai_socket import SocketStandIn
+from sampled import needs
 
 from examples.openai_standin import Reply
 from payi_instrument import LimitBlockedError, track_context
@@ -56,6 +56,7 @@ SESSION = {
         "audio": {"input": {"transcription": {"model": "gpt-4o-transcribe"}}},
     },
 }
+over_a_socket = needs("responses.connect")
 SOUND = base64.b64encode(bytes(4800)).decode()  # a tenth of a second
 
 
@@ -278,7 +279,7 @@ def lanes(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield {"type": "response.completed", "response": response(reply, message), **lane}
 
 
-@pytest.mark.skipif(not hasattr(Responses, "connect"), reason="this SDK has no responses.connect")
+@over_a_socket
 @pytest.mark.parametrize("awaited", [False, True], ids=["sync", "async"])
 def test_responses_over_a_socket(awaited: bool) -> None:
     ask: Any = {"type": "response.create", "model": "gpt-4o", "input": "How many?"}
@@ -300,7 +301,7 @@ def test_responses_over_a_socket(awaited: bool) -> None:
         assert [(event.resource, event.units) for event in meter.events] == [("gpt-4o", {"text": (1200, 400)})] * 2
 
 
-@pytest.mark.skipif(not hasattr(Responses, "connect"), reason="this SDK has no responses.connect")
+@over_a_socket
 def test_an_error_on_a_socket_is_a_failed_call() -> None:
     def answers(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {"type": "error", "code": "invalid_request", "message": "No such model.", "status": 400}
@@ -314,7 +315,7 @@ def test_an_error_on_a_socket_is_a_failed_call() -> None:
     assert (event.units, event.properties["system.failure"]) == ({}, "invalid_request")
 
 
-@pytest.mark.skipif(not hasattr(openai.OpenAI, "live"), reason="this SDK has no live sessions")
+@needs("live")
 def test_a_live_session_is_billed_as_its_seconds_grow() -> None:
     started = {"type": "session.started", "event_id": "s", "session": {"id": "live_1", "model": "gpt-live-1"}}
     nested = list(lanes({"model": "gpt-5", "input": "Hi"}))
@@ -498,7 +499,6 @@ def test_p9_a_session_on_azure_behind_ones_own_host() -> None:
     assert (event.category, event.resource, event.units) == ("system.azureopenai", "gpt-realtime", UNITS)
 
 
-over_a_socket = pytest.mark.skipif(not hasattr(Responses, "connect"), reason="this SDK has no responses.connect")
 REPLY = Reply(text="Four.")
 
 
@@ -634,7 +634,7 @@ def test_a_warm_up_counts_what_it_says(usage: dict[str, int] | None, events: int
     assert [event.units for event in counted] == [{"text": (90, 0)}] * events
 
 
-@pytest.mark.skipif(not hasattr(openai.OpenAI, "live"), reason="this SDK has no live sessions")
+@needs("live")
 def test_the_seconds_of_a_live_session_that_follows_another_are_counted_from_its_start() -> None:
     def session(name: str, *seconds: float) -> Iterator[dict[str, Any]]:
         yield {"type": "session.started", "event_id": "s", "session": {"id": name, "model": "gpt-live-1"}}

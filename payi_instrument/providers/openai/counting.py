@@ -96,7 +96,11 @@ def _sides(usage: Mapping[str, Any], total: int) -> tuple[int, int, int]:
 
 
 def _tells(usage: Mapping[str, Any], names: tuple[str, ...]) -> bool:
-    return any(isinstance(told := usage.get(name), (int, float)) and told >= 0 for name in names)
+    for name in names:
+        told = usage.get(name)
+        if isinstance(told, (int, float)) and told >= 0:
+            return True
+    return False
 
 
 class _Side:
@@ -109,8 +113,8 @@ class _Side:
         self.parts: dict[str, int] = {}
 
     def take(self, unit: str, tokens: int) -> None:
-        share = min(tokens, self.left)
-        if share > 0:
+        if tokens > 0 and self.left:
+            share = min(tokens, self.left)
             self.parts[unit] = self.parts.get(unit, 0) + share
             self.left -= share
 

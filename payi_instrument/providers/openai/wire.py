@@ -56,7 +56,7 @@ def number(holder: Mapping[str, Any], *names: str) -> float:
             if isinstance(value, float) and not isfinite(value):
                 raise ValueError(f"{name} is {value}")
             if value > 0:
-                return min(value, MOST)
+                return min(MOST, value)
     return 0
 
 
