@@ -7,7 +7,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from openai.types.completion_usage import CompletionUsage
 from openai.types.responses.response_usage import ResponseUsage
@@ -123,6 +123,18 @@ def test_the_units_of_each_side_sum_to_the_providers_own_totals(
     check_each(units, tier)
     searches = members(usage.get("server_tool_use")).get("web_search_requests")
     assert units.get("web_search_request", (0, 0)) == (0, int(counted({"n": searches}, "n")))
+
+
+@example(
+    {
+        "input_tokens": 1,
+        "input_tokens_details": {"cached_tokens": 1, "cached_tokens_details": {"text_tokens": {}}},
+        "cached_tokens_details": {"audio_tokens": 1},
+    }
+)
+@given(usages)
+def test_a_usage_counts_the_same_however_it_was_read(usage: dict[str, Any]) -> None:
+    assert [units_of(form(usage)) for form in FORMS] == [units_of(usage)] * len(FORMS)
 
 
 def members(value: object) -> dict[str, Any]:

@@ -20,6 +20,10 @@ class Lenient(SimpleNamespace):
     def __getattr__(self, name: str) -> None:
         """Return None for every member that the object does not have."""
 
+    def __bool__(self) -> bool:
+        """Say whether it has any, as a plain mapping does."""
+        return bool(self.__dict__)
+
 
 def _lenient(value: dict[str, Any]) -> Lenient:
     return Lenient(**value)
