@@ -126,6 +126,16 @@ def test_a_path_that_nobody_knows_is_metered_when_its_answer_bears_a_usage(
     assert all(event.resource == "rerank-3" for event in meter.events)
 
 
+@pytest.mark.parametrize("path", ["/chatty", "/filesystem", "/evals-2", "/v1/batchesque"])
+def test_a_path_that_begins_like_one_of_stored_work_is_not_one(
+    client: OpenAI, standin: StandIn, meter: MemoryMeter, path: str
+) -> None:
+    standin.answers = {path: lambda _reply, _body: {"usage": USAGE}}
+    client.post(path, cast_to=object, body={"model": "m"})
+
+    assert [event.units for event in meter.events] == [UNITS]
+
+
 def test_a_path_that_nobody_knows_may_fail_without_an_event(
     client: OpenAI, standin: StandIn, meter: MemoryMeter
 ) -> None:

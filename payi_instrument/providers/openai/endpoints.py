@@ -75,7 +75,10 @@ _PATTERNS = {
         (re.compile(r"/threads/[^/]+/runs(?:/[^/]+/submit_tool_outputs)?"), _RUN),
         (re.compile(r"/threads/[^/]+/runs/[^/]+(?:/cancel)?"), _JOB),
         (re.compile(r"/agents/sessions/[^/]+/events"), _WORD),
-        (re.compile(r"/(?:agents|batches|chat|evals|files|fine_tuning|moderations|uploads|vector_stores)/?.*"), None),
+        (
+            re.compile(r"/(?:agents|batches|chat|evals|files|fine_tuning|moderations|uploads|vector_stores)(?:/.*)?"),
+            None,
+        ),
         (re.compile(r".*"), _OTHER),
     ),
     "get": (
