@@ -7,6 +7,7 @@ import base64
 import gc
 import json
 import os
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import openai
@@ -673,3 +674,23 @@ def test_a_turn_that_is_on_its_way_stays_its_process_s() -> None:
         [event] = meter.events
 
     assert is_estimated(event)
+
+
+@over_a_socket
+def test_a_session_forgets_the_responses_that_are_done() -> None:
+    def answers(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        for event in (created("r", "gpt-4o"), completed("r", "gpt-4o")):
+            yield {**event, "stream_id": message["stream_id"]}
+
+    with SocketStandIn(answers) as server, metered() as meter:
+        with connected(server).responses.connect() as connection:
+            tracemalloc.start()
+            for lane in range(40):
+                connection.send(ask("gpt-4o", stream_id=str(lane)) | {"input": str(lane) * 500_000})  # type: ignore[arg-type]
+                until(connection, "response.completed")
+                server.heard.clear()
+            kept, _ = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+        assert len(meter.events) == 40
+
+    assert kept < 10_000_000

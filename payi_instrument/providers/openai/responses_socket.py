@@ -64,7 +64,9 @@ class ResponsesSession:
         """Take where it is connected to."""
         self._socket = Socket(connection)
         self._lanes: dict[str, _Lane] = {}
-        self._steered: set[str] = set()
+        self._steered: set[object] = set()
+        """Responses that are followed by others which nobody asks for."""
+        self._begun = 0
 
     def received(self, message: Any) -> Turn | None:
         """Take a message that came: a piece of the response that its lane is at."""
@@ -73,7 +75,7 @@ class ResponsesSession:
             return None
         event = parsed(message)
         if kind.startswith("response.steer."):  # about input that waits; no piece of an answer
-            if kind == _STEERED and (steered := named(members(event.steer).get("previous_response_id"))):
+            if kind == _STEERED and (steered := members(event.steer).get("previous_response_id")):
                 self._steered.add(steered)
             return None
         return self.turn(event.stream_id or "", event)
@@ -84,16 +86,19 @@ class ResponsesSession:
         kind = str(event.type)
         if kind == "error" and not self._concerns(lane, event):
             return None
+        response = members(event.response)
         if kind == _BEGINS or (lane.facts is None and not lane.over):
-            self._begin(lane, members(event.response) if kind == _BEGINS else _NOTHING)
+            self._begin(lane, response if kind == _BEGINS else _NOTHING)
         facts, ends = lane.facts, kind in _ENDS
         if ends:
             lane.facts, lane.over = None, kind == "error"
+            if not (lane.asked or lane.over or response.get("id") in self._steered):
+                del self._lanes[name]  # a session may have a lane for each response
         if facts is None:
             return None
-        if facts.body.get("generate") is False and not is_reported(members(event.response).get("usage")):
+        if facts.body.get("generate") is False and not is_reported(response.get("usage")):
             return None  # only warms up: nothing is made, and what that takes is not known before it is told
-        return Turn(f"{name}/{lane.key}", facts, event, ends)
+        return Turn(str(lane.key), facts, event, ends)
 
     def _concerns(self, lane: _Lane, event: Any) -> bool:
         """Say whether an error is a response's; one that bears a status is the protocol's answer to a message."""
@@ -110,9 +115,11 @@ class ResponsesSession:
         """Take the request whose response begins; one that was steered is followed by another without a request."""
         before = response.get("previous_response_id")
         follows = before in self._steered and not (lane.asked and lane.asked[0].get("previous_response_id") == before)
+        self._steered.discard(before)
         if not follows:
             lane.body = lane.asked.popleft() if lane.asked else _NOTHING
-        lane.key += 1
+        self._begun += 1
+        lane.key = self._begun
         lane.over = False
         lane.facts = self._facts(lane.body)
 
