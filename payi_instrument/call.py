@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from payi_instrument.event import Result
     from payi_instrument.mappings import Mappings
     from payi_instrument.providers._base import Arguments, Provider, StreamReader
+    from payi_instrument.scope import Scope
 
 _MAX_DESCRIPTION = 2000
 _OK = 200
@@ -129,10 +130,20 @@ class Call:
         "provider",
     )
 
-    def __init__(self, provider: Provider, facts: CallFacts, arguments: Arguments | None, settings: Settings) -> None:
-        """Begin a call: who it is for is settled now, the clock starts now; one of a session has no arguments."""
+    def __init__(
+        self,
+        provider: Provider,
+        facts: CallFacts,
+        arguments: Arguments | None,
+        settings: Settings,
+        scope: Scope | None = None,
+    ) -> None:
+        """Begin a call: who it is for is settled now, the clock starts now; one of a session has no arguments.
+
+        It is made in `scope`, None for the one that this code runs in.
+        """
         self.provider = provider
-        self.attribution = override(scopes.attribution(scopes.current()), facts.headers)
+        self.attribution = override(scopes.attribution(scope or scopes.current()), facts.headers)
         if facts.asked_for_usage and facts.host in settings.without_usage:
             facts = replace(facts, asked_for_usage=False)
         self.facts = facts
@@ -224,6 +235,8 @@ class Call:
             if self.facts.reports_later and not usage.units:
                 self._begin_job(usage)
                 usage = Usage()  # this event is the failure's; that of the job is still to come, under its own id
+            elif usage.once:
+                self._take_job(usage)
         if not self.facts.costs and not usage.units:
             return None
         failure = None

@@ -70,8 +70,8 @@ class CallFacts:
 
     `endpoint` is what the provider's file reads the call by. `costs`: the call itself is billed, so it may be stopped, and
     its failure is an event. `reports_later`: only a usage that the provider reported makes an event, since the work goes
-    on after the call; `job` is the work that the call speaks to, where its path says so. `routed`: the host chose the
-    model, so the one that served is the one that is paid.
+    on after the call; `job` is the work that the call speaks to, where its path says so. `sound`: the answer's body is sound
+    and says nothing of a usage. `routed`: the host chose the model, so the one that served is the one that is paid.
     """
 
     category: str
@@ -86,6 +86,7 @@ class CallFacts:
     costs: bool = True
     reports_later: bool = False
     job: str | None = None
+    sound: bool = False
     routed: bool = False
     answers: list[object] = field(default_factory=list[object])
 

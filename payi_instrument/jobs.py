@@ -5,6 +5,7 @@ Background responses, runs of a thread, turns of an agent's session. Source: dec
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class Begun(NamedTuple):
 
 
 class Jobs:
-    """Hold the jobs that this process began, by the id that they are asked for by."""
+    """Hold the jobs that this process began, by the id that they are asked for by; without a lock, each step is atomic."""
 
     def __init__(self) -> None:
         """Begin without any."""
@@ -30,12 +31,13 @@ class Jobs:
 
     def begin(self, job: str, begun: Begun, *, anew: bool = False) -> None:
         """Remember who began a job; the first counts, unless it goes on `anew`, as a conversation does with each word."""
-        if anew and (known := self._begun.pop(job, None)) is not None:
-            begun = Begun(begun.attribution, begun.resource or known.resource)
-        self._begun.setdefault(job, begun)
-        if len(self._begun) > _MOST:
-            self._begun.pop(next(iter(self._begun)), None)
+        known = self._begun.setdefault(job, begun)
+        if anew:
+            self._begun[job] = Begun(begun.attribution, begun.resource or known.resource)
+        while len(self._begun) > _MOST:
+            with suppress(RuntimeError):  # another thread's job came in between
+                self._begun.pop(next(iter(self._begun)), None)
 
     def of(self, *ids: str | None) -> Begun | None:
         """Return who began the job of the first of these ids that is known."""
-        return next((self._begun[job] for job in ids if job is not None and job in self._begun), None)
+        return next((begun for job in ids if job is not None and (begun := self._begun.get(job)) is not None), None)

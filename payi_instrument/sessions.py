@@ -1,7 +1,8 @@
 """Meter the answers of a session: a connection on which one comes after the other, or several at once.
 
-Every message that is received is shown to the provider's file, which says what answer it is a piece of; each answer is a
-call of its own, made in the scope of whoever receives its first piece. Source: instrumentation-semantics section 5.
+Every message is shown to the provider's file, which says what it asks for, or what answer it is a piece of. Each answer is a
+call of its own: of whoever asked for it, from then on; where nobody did, of whoever receives its first piece, or sent last
+where that is outside of every scope. Source: instrumentation-semantics section 5.
 """
 
 from __future__ import annotations
@@ -20,40 +21,67 @@ from payi_instrument.streams import Ending
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from payi_instrument.call import Gate, Runtime
-    from payi_instrument.providers._base import Provider, Session, Sessions
+    from payi_instrument.call import Runtime
+    from payi_instrument.providers._base import Ask, Provider, Session, Sessions, Turn
+    from payi_instrument.scope import Scope
 
 _SEE = Guard("read a message")
 _ASK = Guard("see what a message asks for")
 _CLOSED = "ConnectionClosed"
 """What the errors of a connection that ended are called; any other leaves it open, as a cancelled wait does."""
+_NO_MESSAGE = object()
 
 
 class _Open:
-    """An open session: what reads it, and the answers that are on their way."""
+    """An open session: what reads it, what was asked for, and the answers that are on their way."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self.asked: dict[int, Call] = {}
+        """The calls of requests whose answers did not begin, by the identity of their facts."""
         self.endings: dict[str, Ending] = {}
         self.kept: deque[Any] = deque()
         """Messages whose receiver left while their event was delivered: whoever receives next gets them."""
         self.refused: Call | None = None
         """The request that was stopped last: its other pieces are stopped too, and reported no more."""
+        self.sender: Scope | None = None
+        """The scope of whoever sent last."""
 
-    def unfinished(self) -> list[Ending]:
-        """Return the answers that are on their way, and leave them to the caller to end."""
-        endings, self.endings = self.endings, {}
-        return list(endings.values())
+
+class _Request:
+    """A message that asks for something, on its way to the provider."""
+
+    def __init__(self, opened: _Open, ask: Ask, call: Call | None) -> None:
+        self._opened = opened
+        self._ask = ask
+        self.call = call
 
     @contextmanager
-    def asking(self, call: Call) -> Generator[None]:
-        """Note whether a request is stopped."""
+    def checking(self) -> Generator[None]:
+        """Note whether the request is stopped."""
         try:
             yield
         except LimitBlockedError:
-            self.refused = call
+            self._opened.refused = self.call
             raise
-        self.refused = None
+        self._opened.refused = None
+
+    @contextmanager
+    def sending(self) -> Generator[None]:
+        """Let the answer be this request's, unless it can't be sent; one that was cancelled may be on its way."""
+        facts = self._ask.facts
+        if self._ask.told_apart:
+            with _ASK:
+                self._opened.session.sent(facts)
+                if self.call is not None:
+                    self._opened.asked[id(facts)] = self.call
+        try:
+            yield
+        except Exception:
+            with _ASK:
+                self._opened.session.unsent(facts)
+                self._opened.asked.pop(id(facts), None)
+            raise
 
 
 class SessionDriver:
@@ -62,14 +90,16 @@ class SessionDriver:
     def __init__(self, provider: Provider, sessions: Sessions, runtime: Runtime) -> None:
         """Take the provider whose SDK is called, how its sessions are read, and what to run their calls with."""
         self._provider = provider
-        self._open_session = sessions.open
+        self._sessions = sessions
         self._runtime = runtime
         self._open: WeakKeyDictionary[Any, _Open] = WeakKeyDictionary()
 
     def receive(
         self, wrapped: Callable[..., Any], connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """Receive a message, and end the call whose answer it completes."""
+        """Receive a message, and end the call whose answer it completes; to interrupt it loses no message."""
+        if (kept := self._kept(connection)) is not _NO_MESSAGE:
+            return kept
         try:
             message = wrapped(*args, **kwargs)
         except Exception as error:
@@ -78,15 +108,19 @@ class SessionDriver:
             raise
         ending = self._take(connection, message)
         if ending is not None:
-            ending.finish(ending.call.finish_stream)
+            try:
+                ending.finish(ending.call.finish_stream)
+            except BaseException:  # interrupted: the event is kept by the delivery, the message by us
+                self._keep(connection, message)
+                raise
         return message
 
     async def areceive(
         self, wrapped: Callable[..., Any], connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Receive a message, and end the call whose answer it completes; to cancel it loses no message."""
-        if (kept := self._kept(connection)) is not None:
-            return kept.popleft()
+        if (kept := self._kept(connection)) is not _NO_MESSAGE:
+            return kept
         try:
             message = await wrapped(*args, **kwargs)
         except Exception as error:
@@ -98,103 +132,115 @@ class SessionDriver:
             try:
                 await ending.afinish(ending.call.finish_stream)
             except BaseException:  # cancelled: the event is kept by the delivery, the message by us
-                self._of(connection).kept.append(message)
+                self._keep(connection, message)
                 raise
         return message
 
-    def send(self, wrapped: Callable[..., Any], connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def send(self, wrapped: Callable[..., Any], speaker: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Send a message, unless it asks for something that a limit has no room for."""
-        if (asked := self._asked(connection, args, kwargs)) is not None:
-            opened, call, gate = asked
-            with opened.asking(call):
-                gate.check(call)
-        return wrapped(*args, **kwargs)
+        request = self._request(speaker, args, kwargs)
+        if request is None:
+            return wrapped(*args, **kwargs)
+        if request.call is not None and self._runtime.gate is not None:
+            with request.checking():
+                self._runtime.gate.check(request.call)
+        with request.sending():
+            return wrapped(*args, **kwargs)
 
     async def asend(
-        self, wrapped: Callable[..., Any], connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, wrapped: Callable[..., Any], speaker: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Send a message, unless it asks for something that a limit has no room for."""
-        if (asked := self._asked(connection, args, kwargs)) is not None:
-            opened, call, gate = asked
-            with opened.asking(call):
-                await gate.acheck(call)
-        return await wrapped(*args, **kwargs)
-
-    def close(self, wrapped: Callable[..., Any], connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Close a connection, and end the calls whose answers nobody will hear to their end."""
-        try:
-            return wrapped(*args, **kwargs)
-        finally:
-            for unfinished in self._left(connection):
-                unfinished.finish(unfinished.call.finish_stream)
-
-    async def aclose(
-        self, wrapped: Callable[..., Any], connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        """Close a connection, and end the calls whose answers nobody will hear to their end."""
-        try:
+        request = self._request(speaker, args, kwargs)
+        if request is None:
             return await wrapped(*args, **kwargs)
-        finally:
-            for unfinished in self._left(connection):
-                await unfinished.afinish(unfinished.call.finish_stream)
+        if request.call is not None and self._runtime.gate is not None:
+            with request.checking():
+                await self._runtime.gate.acheck(request.call)
+        with request.sending():
+            return await wrapped(*args, **kwargs)
 
-    def _of(self, connection: Any) -> _Open:
-        found = self._open.get(connection)
+    def _of(self, speaker: Any) -> _Open:
+        """Return the open session of a connection, or of what speaks over it."""
+        shared = self._sessions.shared(speaker)
+        found = self._open.get(shared)
         if found is None:  # the first wins: one thread may send while another receives
-            found = self._open.setdefault(connection, _Open(self._open_session(connection)))
+            found = self._open.setdefault(shared, _Open(self._sessions.open(speaker)))
         return found
 
-    def _kept(self, connection: Any) -> deque[Any] | None:
-        """Return the messages that nobody received yet, None without any."""
+    def _kept(self, connection: Any) -> Any:
+        """Return the first message that nobody received yet, `_NO_MESSAGE` without any."""
         with _SEE:
-            opened = self._open.get(connection)
-            return opened.kept if opened is not None and opened.kept else None
-        return None
+            opened = self._open.get(self._sessions.shared(connection))
+            if opened is not None and opened.kept:
+                return opened.kept.popleft()
+        return _NO_MESSAGE
 
-    def _left(self, connection: Any) -> list[Ending]:
-        """Return the answers that are on their way on a connection."""
+    def _keep(self, connection: Any, message: Any) -> None:
         with _SEE:
-            opened = self._open.get(connection)
-            return [] if opened is None else opened.unfinished()
-        return []
+            self._of(connection).kept.append(message)
 
     def _take(self, connection: Any, message: Any) -> Ending | None:
         """Show a message to its answer's call; return what ends it, if it is the last one."""
-        if not scopes.has_scope():
-            return None
         with _SEE:
+            if not scopes.has_scope() and self._sessions.shared(connection) not in self._open:
+                return None  # nothing was asked for either
             opened = self._of(connection)
             turn = opened.session.received(message)
-            if turn is None:
+            ending = self._ending(opened, turn, connection) if turn is not None else None
+            if turn is None or ending is None:
                 return None
-            ending = opened.endings.get(turn.key)
-            if ending is None:
-                call = Call(self._provider, turn.facts, None, self._runtime.settings)
-                ending = opened.endings[turn.key] = Ending(call, self._runtime.delivery, connection)
             ending.call.chunk(turn.chunk)
             return opened.endings.pop(turn.key) if turn.ends else None
         return None
 
-    def _lost(self, connection: Any, error: Exception) -> list[Ending]:
-        """Return the answers that a connection that ended leaves unfinished."""
-        ended = any(base.__name__ == _CLOSED for base in type(error).__mro__)
-        return self._left(connection) if ended else []
+    def _ending(self, opened: _Open, turn: Turn, connection: Any) -> Ending | None:
+        """Return what ends an answer; None for one that is nobody's."""
+        ending = opened.endings.get(turn.key)
+        if ending is not None:
+            return ending
+        call = opened.asked.pop(id(turn.facts), None)
+        if call is None:
+            scope = scopes.current() or opened.sender
+            if scope is None and not scopes.has_scope():
+                return None
+            call = Call(self._provider, turn.facts, None, self._runtime.settings, scope)
+        ending = opened.endings[turn.key] = Ending(call, self._runtime.delivery, connection)
+        return ending
 
-    def _asked(self, connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[_Open, Call, Gate] | None:
-        """Return the call that a message asks for, and who is asked; None when it costs nothing, or has no limits."""
-        gate = self._runtime.gate
+    def _lost(self, connection: Any, error: Exception) -> list[Ending]:
+        """Return the answers that a connection that ended leaves unfinished, those that did not begin included."""
+        if not any(base.__name__ == _CLOSED for base in type(error).__mro__):
+            return []
+        with _SEE:
+            opened = self._open.get(self._sessions.shared(connection))
+            if opened is None:
+                return []
+            opened.session.lost()
+            (endings, opened.endings), (asked, opened.asked) = (opened.endings, {}), (opened.asked, {})
+            return [*endings.values(), *(Ending(call, self._runtime.delivery, connection) for call in asked.values())]
+        return []
+
+    def _request(self, speaker: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Request | None:
+        """Return what a message asks for; None when that costs nothing."""
+        with _ASK:
+            opened = self._of(speaker)
+            ask = opened.session.asks(speaker, args[0] if args else next(iter(kwargs.values())))
+            if ask is None:
+                return None
+            scope = scopes.current()
+            opened.sender = scope or opened.sender
+            return _Request(opened, ask, self._call(opened, ask, scope))
+        return None
+
+    def _call(self, opened: _Open, ask: Ask, scope: Scope | None) -> Call | None:
+        """Return the call that is asked for; None where nobody needs one before there is an answer."""
         if not scopes.has_scope():
             return None
-        with _ASK:
-            opened = self._of(connection)
-            facts = opened.session.sending(args[0] if args else next(iter(kwargs.values())))
-            if facts is None or gate is None:
-                return None
-            limit_ids = scopes.attribution(scopes.current()).limit_ids
-            if not limit_ids:
-                return None
-            call = opened.refused
-            if call is None or call.facts is not facts or call.attribution.limit_ids != limit_ids:
-                call = Call(self._provider, facts, None, self._runtime.settings)
-            return opened, call, gate
-        return None
+        who = scopes.attribution(scope)
+        if not ask.told_apart and not who.limit_ids:
+            return None
+        refused = opened.refused
+        if refused is not None and refused.facts is ask.facts and refused.attribution == who:
+            return refused
+        return Call(self._provider, ask.facts, None, self._runtime.settings)

@@ -301,8 +301,6 @@ def _see_event(call: Call, data: str) -> bool:
 
 
 _EVENTS = "text/event-stream"
-_NO_TEXT = ("audio/", "image/", "video/", "application/octet-stream")
-"""Bodies that say nothing of a usage, and may be long."""
 
 
 class _Tap:
@@ -314,7 +312,7 @@ class _Tap:
         self._call = call
         streamed = call.facts.streamed or content_type.startswith(_EVENTS)
         self._events = EventFilter(partial(_see_event, call)) if streamed else None
-        self._keeps = not content_type.startswith(_NO_TEXT)
+        self._keeps = not call.facts.sound  # it says nothing, and may be long
         self._body: list[bytes] = []
         self._kept = b""
         self._size: int | None = None

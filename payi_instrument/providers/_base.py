@@ -100,29 +100,52 @@ class Turn:
     ends: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Say what a message that is to be sent asks for: the call that its answer is.
+
+    `told_apart`: the answer's `Turn` will bear these very `facts`. Pieces of one request, as sound is sent, have the same.
+    """
+
+    facts: CallFacts
+    told_apart: bool = False
+
+
 class Session(Protocol):
-    """Read the messages of one connection; it must not hold the connection."""
+    """Read the messages of one connection; it must not hold the connection. Threads may send while others receive."""
 
     def received(self, message: Any) -> Turn | None:
         """Take a message that came, return what it belongs to, None for one that is of no answer."""
         ...
 
-    def sending(self, message: Any) -> CallFacts | None:
-        """Take a message that is to be sent, return what it asks for, None for one that costs nothing.
+    def asks(self, speaker: Any, message: Any, /) -> Ask | None:
+        """Return what a message asks for that `speaker` may send, None for one that costs nothing; takes note of nothing."""
+        ...
 
-        The same object for all the pieces of one request, as sound is sent.
-        """
+    def sent(self, facts: CallFacts) -> None:
+        """Take note of a request that is told apart, just before it is sent."""
+        ...
+
+    def unsent(self, facts: CallFacts) -> None:
+        """Forget a request that could not be sent."""
+        ...
+
+    def lost(self) -> None:
+        """Forget everything: the connection ended, another may take its place."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Sessions:
-    """Name an SDK's functions that receive a message of a session and return it, that send one, and that end it."""
+    """Name an SDK's functions that receive a message of a session and return it, and those that send one.
+
+    `shared` returns what a connection and whatever else sends over it have in common; it lives as long as they do.
+    """
 
     receive: tuple[Target, ...]
     send: tuple[Target, ...]
-    close: tuple[Target, ...]
     open: Callable[[Any], Session]
+    shared: Callable[[Any], Any]
 
 
 class Provider(Protocol):

@@ -297,3 +297,17 @@ def test_sound_that_is_passed_on_is_not_kept(meter: MemoryMeter) -> None:
     assert event.units == {"characters": (5, 0)}
     assert heard == 512 * 65_536
     assert peak < 4_000_000
+
+
+def test_an_answer_is_read_whatever_it_is_said_to_be(meter: MemoryMeter) -> None:
+    body = json.dumps(load("openai/chat")["answers"][0]["body"]).encode()
+    odd = httpx.MockTransport(
+        lambda _: httpx.Response(200, headers={"content-type": "application/octet-stream"}, content=body)
+    )
+    client = openai.OpenAI(api_key="k", http_client=httpx.Client(transport=odd))
+    with client.chat.completions.with_streaming_response.create(**ASK) as answer:
+        assert b"".join(answer.iter_bytes()) == body
+
+    [event] = meter.events
+    assert event.units
+    assert "system.capture_error" not in event.properties

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from typing import TYPE_CHECKING, Any
 
 import openai
@@ -14,6 +15,8 @@ from sampled import needs
 
 from examples.openai_standin import Reply
 from payi_instrument import LimitBlockedError, get_context, track_context
+from payi_instrument.event import Attribution
+from payi_instrument.jobs import Begun, Jobs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -291,3 +294,58 @@ def test_q11_a_word_to_an_agent_is_stopped_before_it_costs_anything(
         sessions.events.create("s1", events=[{"type": "message", "content": "And pears?"}])
 
     assert standin.requests == []
+
+
+def test_a_background_stream_that_breaks_off_at_its_end_is_still_whose_it_was(
+    client: openai.OpenAI, standin: StandIn, states: list[str], meter: MemoryMeter
+) -> None:
+    states[:] = ["queued"]
+    whole = {**response(Reply(), ASK), "id": NAME, "background": True}
+    done = sse({"type": "response.completed", "sequence_number": 9, "response": whole}).encode() + b"\n\n"
+
+    class Broken(httpx.SyncByteStream):  # type: ignore[misc,name-defined]
+        def __iter__(self) -> Iterator[bytes]:
+            yield done
+            raise httpx.ReadError("gone")
+
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=Broken()))
+    poller = openai.OpenAI(api_key="k", base_url=standin.url, http_client=httpx.Client(transport=transport))
+    with track_context(user_id="ada"):
+        client.responses.create(**ASK, background=True)
+    with track_context(user_id="the poller"), pytest.raises((httpx.ReadError, openai.APIConnectionError)):
+        list(poller.responses.retrieve(NAME, stream=True))
+
+    [event] = meter.events
+    assert (event.attribution.user_id, event.resource, event.units) == ("ada", "gpt-4o", {"text": (1200, 400)})
+
+
+def test_who_began_a_job_is_known_to_every_thread_at_all_times() -> None:
+    jobs, missed, done = Jobs(), [], threading.Event()
+    who = Begun(Attribution(), "gpt-4o")
+    jobs.begin("s1", who)
+
+    def look() -> None:
+        while not done.is_set():
+            if jobs.of("s1") is None:
+                missed.append(1)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    speaking = [
+        threading.Thread(target=lambda: [jobs.begin("s1", who, anew=True) for _ in range(20_000)]) for _ in "ab"
+    ]
+    for thread in speaking:
+        thread.start()
+    for thread in speaking:
+        thread.join()
+    done.set()
+    looking.join()
+    assert missed == []
+
+
+def test_only_so_many_jobs_are_remembered_the_newest() -> None:
+    jobs, who = Jobs(), Begun(Attribution(), None)
+    for job in range(12_000):
+        jobs.begin(str(job), who)
+
+    assert [jobs.of(str(job)) is None for job in (0, 1_999, 2_000, 11_999)] == [True, True, False, False]

@@ -7,7 +7,13 @@ import base64
 import gc
 import json
 import os
+import re
+import threading
+import time
 import tracemalloc
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import openai
@@ -416,7 +422,7 @@ def test_q11_no_way_of_sending_leads_round_a_limit() -> None:
         with pytest.raises(LimitBlockedError):
             manager.send({"type": "response.create"})
         async with manager as connection:
-            for form in (raw, raw.encode()):
+            for form in (raw, raw.encode(), bytearray(raw.encode()), memoryview(raw.encode())):
                 with pytest.raises(LimitBlockedError):
                     await connection.send_raw(form)
 
@@ -427,7 +433,7 @@ def test_q11_no_way_of_sending_leads_round_a_limit() -> None:
             with pytest.raises(LimitBlockedError):
                 manager.send({"type": "response.create"})
             with manager as connection:
-                for form in (raw, raw.encode()):
+                for form in (raw, raw.encode(), bytearray(raw.encode()), memoryview(raw.encode())):
                     with pytest.raises(LimitBlockedError):
                         connection.send_raw(form)
             asyncio.run(asend(server))
@@ -435,27 +441,29 @@ def test_q11_no_way_of_sending_leads_round_a_limit() -> None:
 
 
 @pytest.mark.parametrize("awaited", [False, True], ids=["sync", "async"])
-def test_p6_a_connection_that_is_closed_ends_its_turns_at_once(awaited: bool) -> None:
-    async def amake(server: SocketStandIn) -> Any:
+def test_a_turn_that_came_before_its_connection_was_closed_may_still_be_heard(awaited: bool) -> None:
+    async def atalk(server: SocketStandIn) -> None:
         connection = await aconnected(server).realtime.connect(model="gpt-realtime").enter()
         await connection.response.create()
-        await auntil(connection, "response.output_text.delta")
+        await auntil(connection, "response.created")
+        await asyncio.sleep(0.2)  # until the rest is here
         await connection.close()
-        return connection
+        await auntil(connection, "response.done")
 
-    def make(server: SocketStandIn) -> Any:
+    def talk(server: SocketStandIn) -> None:
         connection = connected(server).realtime.connect(model="gpt-realtime").enter()
         connection.response.create()
-        until(connection, "response.output_text.delta")
+        until(connection, "response.created")
+        time.sleep(0.2)
         connection.close()
-        return connection
+        until(connection, "response.done")
 
-    with SocketStandIn(lambda _: pieces("resp_1"), SESSION) as server, metered() as meter:
-        kept = asyncio.run(amake(server)) if awaited else make(server)
+    with SocketStandIn(realtime, SESSION) as server, metered() as meter:
+        asyncio.run(atalk(server)) if awaited else talk(server)
+        gc.collect()
         [event] = meter.events
 
-    assert is_estimated(event)
-    assert kept.xproxy_result.cost.total.base > 0
+    assert event.units == UNITS
 
 
 @pytest.mark.parametrize(
@@ -578,8 +586,9 @@ def test_what_a_request_is_changed_to_after_it_was_sent_does_not_count() -> None
 def test_a_refusal_of_the_next_request_leaves_the_response_of_a_lane_alone() -> None:
     asked = [ask("gpt-4o"), ask("gpt-0")]
     answered = [created("r1", "gpt-4o"), said(), refused("model_not_found"), said(), completed("r1", "gpt-4o")]
-    [event] = on_a_lane(asked, answered)
+    failed, event = on_a_lane(asked, answered)
 
+    assert (failed.resource, failed.units, failed.properties["system.failure"]) == ("gpt-0", {}, "model_not_found")
     assert (event.provider_response_id, event.units) == ("r1", COUNTED)
 
 
@@ -670,7 +679,8 @@ def test_a_turn_that_is_on_its_way_stays_its_process_s() -> None:
             os._exit(0)
         os.waitpid(child, 0)
         assert os.read(read, 8) == b"0"
-        connection.close()
+        del connection
+        gc.collect()
         [event] = meter.events
 
     assert is_estimated(event)
@@ -694,3 +704,291 @@ def test_a_session_forgets_the_responses_that_are_done() -> None:
         assert len(meter.events) == 40
 
     assert kept < 10_000_000
+
+
+BODY: Any = ask("gpt-4o")
+
+
+@needs("responses.connect")
+@pytest.mark.skipif(find_spec("openai.lib.responses_websocket") is None, reason="this SDK has no such helper")
+@pytest.mark.parametrize("awaited", [False, True], ids=["sync", "async"])
+def test_the_sdks_own_helper_is_metered_and_stopped_like_any_other(awaited: bool) -> None:
+    from openai.lib import responses_websocket as helper
+
+    limits = helper.ResponsesWebSocketLimits(4, 1000, 1000, 1_000_000, 1_000_000)
+
+    def make(server: SocketStandIn) -> None:
+        with (
+            connected(server).responses.connect() as connection,
+            helper.ResponsesWebSocketSession(connection, limits=limits) as session,
+            track_context(user_id="ada", limit_ids=["full"]),
+        ):
+            lane = session.lane("x")
+            lane.send(BODY)
+            assert lane.get_final_response(timeout=5).usage is not None
+            with pytest.raises(LimitBlockedError):
+                lane.send(BODY)
+
+    async def amake(server: SocketStandIn) -> None:
+        async with (
+            aconnected(server).responses.connect() as connection,
+            helper.AsyncResponsesWebSocketSession(connection, limits=limits) as session,
+        ):
+            with track_context(user_id="ada", limit_ids=["full"]):
+                lane = session.lane("x")
+                await lane.send(BODY)
+                assert (await lane.get_final_response()).usage is not None
+                with pytest.raises(LimitBlockedError):
+                    await lane.send(BODY)
+
+    with SocketStandIn(lanes) as server, metered(config={"global_instrumentation": False}) as meter:
+        meter.client.limits.create(limit_name="Full", limit_id="full", max=1e-9, limit_type="block")
+        asyncio.run(amake(server)) if awaited else make(server)
+        event, stopped = meter.events
+
+    assert (event.attribution.user_id, event.resource, event.units) == ("ada", "gpt-4o", COUNTED)
+    assert (stopped.http_status_code, stopped.attribution.user_id) == (424, "ada")
+    assert len(server.heard) == 1
+
+
+def test_nothing_in_the_sdk_sends_past_us_that_we_do_not_know() -> None:
+    folder = Path(openai.__file__).parent
+    sends = {
+        str(file.relative_to(folder))
+        for file in folder.rglob("*.py")
+        if re.search(r"\bconnection\.send\(data\)", file.read_text("utf-8"))
+    }
+
+    assert {path for path in sends if not path.startswith("resources")} <= {
+        "_websocket_connection.py",  # below send and send_raw
+        "lib/responses_websocket/_session.py",  # the lanes' send
+    }
+
+
+@needs("beta.responses.connect")
+def test_q11_input_that_lets_a_response_go_on_is_stopped_too() -> None:
+    with SocketStandIn(lanes) as server, metered() as meter:
+        full(meter)
+        with track_context(limit_ids=["full"]):
+            with connected(server).responses.connect() as connection, pytest.raises(LimitBlockedError):
+                connection.response.steer(input="And pears?", previous_response_id="r1")
+            with connected(server).beta.responses.connect() as beta, pytest.raises(LimitBlockedError):
+                beta.response.inject(input=[], response_id="r1")
+        assert server.heard == []
+
+
+@over_a_socket
+def test_a_request_that_did_not_leave_is_nobodys_answer() -> None:
+    with SocketStandIn(lanes) as server, metered() as meter:
+        full(meter)
+        with connected(server).responses.connect() as connection:
+            with track_context(limit_ids=["full"]), pytest.raises(LimitBlockedError):
+                connection.send({**BODY, "model": "gpt-4.1"})
+            with pytest.raises(TypeError):
+                connection.send({**BODY, "model": "gpt-4.1", "metadata": {"odd": object()}})
+            connection.send(BODY)
+            until(connection, "response.completed")
+        _, event = meter.events
+
+    assert (event.resource, event.units) == ("gpt-4o", COUNTED)
+
+
+@over_a_socket
+def test_what_was_asked_of_a_connection_that_was_lost_is_a_failed_call() -> None:
+    def answers(message: dict[str, Any]) -> Iterator[dict[str, Any] | None]:
+        if message["model"] == "gpt-4.1":
+            yield None
+        yield from lanes(message)
+
+    with SocketStandIn(answers) as server, metered() as meter:
+        manager = connected(server).responses.connect(on_reconnecting=lambda _: None, initial_delay=0.01)
+        with manager as connection, track_context(user_id="ada"):
+            connection.send({**BODY, "model": "gpt-4.1"})
+            told = iter(connection)
+            with suppress(StopIteration):
+                threading.Timer(0.3, connection.send, [BODY]).start()
+                while next(told).type != "response.completed":
+                    pass
+        lost, event = meter.events
+
+    assert (lost.resource, lost.units, lost.attribution.user_id) == ("gpt-4.1", {}, "ada")
+    assert lost.properties["system.failure"].startswith("ConnectionClosed")
+    assert (event.resource, event.units) == ("gpt-4o", COUNTED)
+
+
+@over_a_socket
+def test_what_waits_for_its_connection_is_answered_first() -> None:
+    with SocketStandIn(lanes) as server, metered() as meter:
+        manager = connected(server).responses.connect()
+        with track_context(user_id="ada"):
+            manager.send(BODY)
+        with manager as connection:
+            connection.send({**BODY, "model": "gpt-4.1"})
+            until(connection, "response.completed")
+            until(connection, "response.completed")
+        told = [(event.resource, event.attribution.user_id) for event in meter.events]
+
+    assert told == [("gpt-4o", "ada"), ("gpt-4.1", None)]
+
+
+@over_a_socket
+def test_an_error_that_does_not_say_which_lane_is_that_of_the_only_request() -> None:
+    def answers(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        yield from [refused("model_not_found")] if message["model"] == "gpt-0" else lanes(message)
+
+    with SocketStandIn(answers) as server, metered() as meter:
+        with connected(server).responses.connect() as connection:
+            for model in ("gpt-0", "gpt-4o"):
+                connection.send({**BODY, "model": model, "stream_id": "a"})
+            until(connection, "response.completed")
+        told = [(event.resource, event.units) for event in meter.events]
+
+    assert told == [("gpt-0", {}), ("gpt-4o", COUNTED)]
+
+
+@over_a_socket
+def test_events_outside_of_a_response_are_none_of_it() -> None:
+    late: list[dict[str, Any]] = [
+        {"type": "response.inject.failed", "response_id": "r1", "error": {"code": "response_already_completed"}},
+        {"type": "response.inject.created", "response_id": "r1"},
+        {"type": "response.output_text.annotation.added", "item_id": "m", "annotation": {}},
+    ]
+    first, second = on_a_lane(
+        [ask("gpt-4o"), ask("gpt-4.1")],
+        [
+            created("r1", "gpt-4o"),
+            completed("r1", "gpt-4o"),
+            *late,
+            created("r2", "gpt-4.1"),
+            completed("r2", "gpt-4.1"),
+        ],
+    )
+
+    assert (first.resource, second.resource) == ("gpt-4o", "gpt-4.1")
+    assert first.units == second.units == COUNTED
+
+
+@over_a_socket
+def test_odd_ids_cost_nothing_but_themselves() -> None:
+    odd = [
+        created("r1", "gpt-4o", previous_response_id={"odd": True}),
+        completed("r1", "gpt-4o", id=["r1"]) | {"stream_id": []},
+        {"type": "response.steer.accepted", "steer": "odd"},
+    ]
+    with SocketStandIn(lambda _: odd) as server, metered() as meter:
+        with connected(server).responses.connect() as connection:
+            connection.send(BODY)
+            for _ in odd:
+                connection.recv_bytes()
+        [event] = meter.events
+
+    assert (event.resource, event.units) == ("gpt-4o", COUNTED)
+
+
+@over_a_socket
+def test_a_response_is_whose_request_it_answers_wherever_it_is_read() -> None:
+    with SocketStandIn(lanes) as server, metered(config={"global_instrumentation": False}) as meter:
+        with connected(server).responses.connect() as connection:
+            for user in ("ada", "ben"):
+                with track_context(user_id=user):
+                    connection.send({**BODY, "stream_id": user})
+            reading = threading.Thread(target=lambda: [until(connection, "response.completed") for _ in range(2)])
+            reading.start()
+            reading.join()
+        users = [event.attribution.user_id for event in meter.events]
+
+    assert users == ["ada", "ben"]
+
+
+def test_a_turn_that_is_read_outside_of_every_scope_is_whose_word_it_follows() -> None:
+    with SocketStandIn(realtime, SESSION) as server, metered(config={"global_instrumentation": False}) as meter:
+        with connected(server).realtime.connect(model="gpt-realtime") as connection:
+            with track_context(user_id="ada"):
+                connection.response.create()
+            until(connection, "response.done")
+        [event] = meter.events
+
+    assert (event.attribution.user_id, event.units) == ("ada", UNITS)
+
+
+def test_q11_each_request_that_is_stopped_is_reported() -> None:
+    with SocketStandIn(realtime, SESSION) as server, metered() as meter:
+        full(meter)
+        with connected(server).realtime.connect(model="gpt-realtime") as connection:
+            for user in ("ada", "ada", "ben"):
+                with track_context(user_id=user, limit_ids=["full"]), pytest.raises(LimitBlockedError):
+                    connection.send({"type": "response.create"})
+            for user in ("ada", "ada", "ben", "ben"):
+                with track_context(user_id=user, limit_ids=["full"]), pytest.raises(LimitBlockedError):
+                    connection.send(APPEND)
+        users = [event.attribution.user_id for event in meter.events]
+
+    assert users == ["ada", "ada", "ben", "ada", "ben"]
+
+
+@pytest.mark.parametrize(
+    ("session", "said", "model", "units"),
+    [
+        (SESSION, {}, "gpt-4o-transcribe", {"text": (0, 4)}),
+        (
+            {
+                "type": "transcription_session.created",
+                "session": {"id": "s", "input_audio_transcription": {"model": "whisper-1"}},
+            },
+            {"usage": {"type": "duration", "seconds": 4}},
+            "whisper-1",
+            {"audio_seconds": (4, 0)},
+        ),
+    ],
+    ids=["without a usage", "of the beta"],
+)
+def test_a_transcript_is_counted_as_it_says_or_estimated(
+    session: dict[str, Any], said: dict[str, Any], model: str, units: dict[str, tuple[int, int]]
+) -> None:
+    kind = "conversation.item.input_audio_transcription.completed"
+    told = {"type": kind, "item_id": "i", "content_index": 0, "transcript": "How many apples?", **said}
+    with SocketStandIn(lambda _: [told], session) as server, metered() as meter:
+        with connected(server).realtime.connect(model="gpt-realtime") as connection:
+            connection.send({"type": "response.create"})
+            connection.recv_bytes()
+            connection.recv_bytes()
+        [event] = meter.events
+
+    assert (event.resource, event.units) == (model, units)
+    assert "system.capture_error" not in event.properties
+
+
+def test_an_interrupt_while_an_event_is_booked_loses_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    with SocketStandIn(realtime, SESSION) as server, metered() as meter:
+        ingest, interrupts = type(meter._recorder).ingest, [KeyboardInterrupt()]
+
+        def interrupted(self: Any, events: Any) -> Any:
+            if interrupts:
+                raise interrupts.pop()
+            return ingest(self, events)
+
+        monkeypatch.setattr(type(meter._recorder), "ingest", interrupted)
+        with connected(server).realtime.connect(model="gpt-realtime") as connection:
+            connection.response.create()
+            with pytest.raises(KeyboardInterrupt):
+                until(connection, "response.done")
+            assert connection.recv().type == "response.done"
+        assert [event.units for event in meter.events] == [UNITS]
+
+
+@needs("live")
+def test_a_decision_of_a_live_session_is_an_event_of_its_own() -> None:
+    usage = {"input_tokens": 1200, "output_tokens": 400, "total_tokens": 1600}
+    decision = {"id": "dec_1", "object": "decision", "model": "gpt-6-luna", "usage": usage}
+    event = {
+        "type": "decision.event",
+        "event_id": "e1",
+        "event": {"type": "decision.completed", "decision": decision},
+    }
+    with SocketStandIn(lambda _: [event]) as server, metered() as meter:
+        with connected(server).live.connect() as connection:
+            connection.send({"type": "session.start", "session": {"model": "gpt-live-1"}})
+            until(connection, "decision.event")
+        [told] = meter.events
+
+    assert (told.resource, told.units) == ("decisions/gpt-6-luna", COUNTED)

@@ -47,7 +47,9 @@ def _transcription(facts: CallFacts, answer: Any, sent: Callable[[], int]) -> Us
     duration = _seconds(told.get("duration"))
     seconds = duration or _last_subtitle(said) or ceil(sent() / _BYTES_PER_SECOND)
     if str(facts.resource).startswith(_BY_TOKEN):
-        units: Units = {"audio": (seconds * _TOKENS_PER_SECOND, 0), "text": (0, estimate_tokens([said]))}
+        units: Units = {"text": (0, estimate_tokens([said]))}
+        if seconds:
+            units["audio"] = (seconds * _TOKENS_PER_SECOND, 0)
         return Usage(units=units, estimated=True)
     return Usage(units={"audio_seconds": (seconds, 0)}, estimated=not duration)
 

@@ -29,7 +29,7 @@ class Endpoint:
     billed, so that it may be stopped and its failure is an event. `reports_later`: what is used may be known only from a
     later call, so that there is no event before it is, and no estimate. `prefix` tells models apart that have another
     price here than elsewhere, as the catalogue does. `speaks_to_job`: the last part but one of the path is the id of work
-    that goes on because of this call.
+    that goes on because of this call. `answers_sound`: with sound, unless it is asked for in events.
     """
 
     read: Callable[[CallFacts, Any], Usage]
@@ -40,8 +40,10 @@ class Endpoint:
     reports_later: bool = False
     prefix: str = ""
     speaks_to_job: bool = False
+    answers_sound: bool = False
 
 
+DECISION = Endpoint(plain.read, plain.PlainReader, prefix="decisions/")
 _EMBEDDINGS = Endpoint(plain.read_embeddings, plain.PlainReader)
 _IMAGES = Endpoint(images.read, images.ImageReader)
 _RESPONSES = Endpoint(responses.read, responses.ResponseReader)
@@ -64,8 +66,8 @@ _POSTED = {
     "/images/variations": _IMAGES,
     "/audio/transcriptions": _SPOKEN,
     "/audio/translations": _SPOKEN,
-    "/audio/speech": Endpoint(audio.read_speech, audio.SpeechReader, audio.speech_from),
-    "/decisions": Endpoint(plain.read, plain.PlainReader, prefix="decisions/"),
+    "/audio/speech": Endpoint(audio.read_speech, audio.SpeechReader, audio.speech_from, answers_sound=True),
+    "/decisions": DECISION,
     "/threads/runs": _RUN,
     "/agents/sessions": _RUN,
 }

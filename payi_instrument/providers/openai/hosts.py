@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 import sys
 from functools import cache, lru_cache
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 from payi_instrument.wire.headers import PayiCategories
 
@@ -75,6 +77,33 @@ def category_of(classes: tuple[str, ...], base_url: str, runtime: str | None = N
         if pattern.fullmatch(host):
             return category
     return _OLLAMA if url.port == _OLLAMA_PORT else PayiCategories.openai
+
+
+class _Identity(NamedTuple):
+    url: object
+    host: str
+    category: str
+
+
+_identities: WeakKeyDictionary[Any, _Identity] = WeakKeyDictionary()
+
+
+def identity_of(client: Any) -> tuple[str, str]:
+    """Return a client's base URL as text and its category, found out once for each client and URL."""
+    url = client.base_url
+    try:
+        known = _identities.get(client)
+        if known is None or known.url is not url:
+            known = _identities[client] = _identify(client, url)
+    except TypeError:  # a client that compares by value is no key
+        known = _identify(client, url)
+    return known.host, known.category
+
+
+def _identify(client: Any, url: object) -> _Identity:
+    runtime = getattr(getattr(client, "_provider_runtime", None), "name", None)
+    classes = tuple(base.__name__ for base in type(client).__mro__)
+    return _Identity(url, str(url), category_of(classes, str(url), runtime))
 
 
 @cache

@@ -12,12 +12,11 @@ from functools import partial
 from operator import attrgetter
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
-from weakref import WeakKeyDictionary
 
 from payi_instrument.event import CallFacts, Failure, Usage
 from payi_instrument.providers._base import Arguments, Kind, Shape, StreamParts, StreamReader, Target, View
 from payi_instrument.providers.openai.endpoints import endpoint_of
-from payi_instrument.providers.openai.hosts import CATEGORIES, ROUTERS, category_of, sdk
+from payi_instrument.providers.openai.hosts import CATEGORIES, ROUTERS, identity_of, sdk
 from payi_instrument.providers.openai.sessions import SESSIONS
 from payi_instrument.providers.openai.wire import Lenient, named, parsed
 from payi_instrument.wire.headers import CLIENT_FAILURE, PREFIX
@@ -55,7 +54,7 @@ def read_request(client: Any, arguments: Arguments) -> CallFacts | None:
     if endpoint is None:
         return None
     body = _body(options)
-    host, category = _identity(client)
+    host, category = identity_of(client)
     model = named(body.get("model")) or getattr(client, "_azure_deployment", None)
     streamed = bool(arguments[1].get("stream"))
     return CallFacts(
@@ -71,6 +70,7 @@ def read_request(client: Any, arguments: Arguments) -> CallFacts | None:
         costs=endpoint.costs,
         reports_later=endpoint.reports_later or body.get("background") is True,  # an image's is a colour
         job=options.url.rstrip("/").split("/")[-2] if endpoint.speaks_to_job else None,
+        sound=endpoint.answers_sound and body.get("stream_format") != "sse",
         routed=category in ROUTERS,
     )
 
@@ -91,33 +91,6 @@ def _body(options: Any) -> dict[str, Any]:
     if options.files:
         found = {**found, **dict(options.files)}
     return found
-
-
-class _Identity(NamedTuple):
-    url: object
-    host: str
-    category: str
-
-
-_identities: WeakKeyDictionary[Any, _Identity] = WeakKeyDictionary()
-
-
-def _identity(client: Any) -> tuple[str, str]:
-    """Return a client's base URL as text and its category, found out once for each client and URL."""
-    url = client.base_url
-    try:
-        known = _identities.get(client)
-        if known is None or known.url is not url:
-            known = _identities[client] = _identify(client, url)
-    except TypeError:  # a client that compares by value is no key
-        known = _identify(client, url)
-    return known.host, known.category
-
-
-def _identify(client: Any, url: object) -> _Identity:
-    runtime = getattr(getattr(client, "_provider_runtime", None), "name", None)
-    classes = tuple(base.__name__ for base in type(client).__mro__)
-    return _Identity(url, str(url), category_of(classes, str(url), runtime))
 
 
 def _headers(options: Any) -> dict[str, str]:

@@ -11,7 +11,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from payi_instrument.event import Usage
-from payi_instrument.providers._base import Turn
+from payi_instrument.providers._base import Ask, Turn
 from payi_instrument.providers._estimate import estimate_tokens
 from payi_instrument.providers.openai.audio import read_transcription
 from payi_instrument.providers.openai.calls import called_in
@@ -32,8 +32,11 @@ _DONE = "response.done"
 _PIECES = frozenset({"response.created", *_TEXT, _DONE})
 """The pieces of a turn that say something of it; others repeat it, or frame it."""
 _TRANSCRIBED = "conversation.item.input_audio_transcription.completed"
-_ASKS = ("response.create", "input_audio_buffer.append")
-"""Messages that let the model speak: at once, or as soon as it takes the turn."""
+_ASKS, _SOUND = "response.create", "input_audio_buffer.append"
+"""What lets the model speak: at once, or as soon as it takes the turn."""
+_SESSIONS = frozenset(
+    f"{kind}.{what}" for kind in ("session", "transcription_session") for what in ("created", "updated")
+)
 _BYTES_PER_TOKEN = 3200
 """Of base64 audio, for estimates only: a token is a twentieth of a second, of 16 bits 24 000 times a second."""
 
@@ -41,9 +44,9 @@ _BYTES_PER_TOKEN = 3200
 class RealtimeSession:
     """Read a realtime connection."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, speaker: Any) -> None:
         """Take where it is connected to; the session's own events say more."""
-        self._socket = Socket(connection)
+        self._socket = Socket(speaker)
         self._transcriber: str | None = None
 
     def received(self, message: Any) -> Turn | None:
@@ -60,15 +63,25 @@ class RealtimeSession:
             event = parsed(message)
             facts = self._socket.facts(_HEARD, self._transcriber)
             return Turn(f"{event.item_id}/{event.content_index}", facts, event, ends=True)
-        if kind in {"session.created", "session.updated"}:
+        if kind in _SESSIONS:
             self._learn(members(parsed(message).session))
         return None
 
-    def sending(self, message: Any) -> CallFacts | None:
-        """Take a message that is to be sent; None for one that does not let the model speak."""
-        if request_of(message).get("type") not in _ASKS:
-            return None
-        return self._socket.facts(_TURN, self._socket.model)
+    def asks(self, _speaker: Any, message: Any) -> Ask | None:
+        """Return what a message asks for, None for one that does not let the model speak."""
+        kind = request_of(message).get("type")
+        if kind == _SOUND:
+            return Ask(self._socket.facts(_TURN, self._socket.model))
+        return Ask(self._socket.facts(_TURN, self._socket.model, {})) if kind == _ASKS else None
+
+    def sent(self, facts: CallFacts) -> None:
+        """Take note of nothing: the model takes its turns itself, so that none is told apart as one that was asked for."""
+
+    def unsent(self, facts: CallFacts) -> None:
+        """Have nothing to forget."""
+
+    def lost(self) -> None:
+        """Have nothing to forget."""
 
     def _learn(self, session: Mapping[str, Any]) -> None:
         """Take the models of a session, in today's form and the one before; what was asked for is the one that counts."""
@@ -146,8 +159,9 @@ class TranscriptReader:
         return False
 
     def usage(self) -> Usage:
-        """Return what was used, as the event reported it."""
-        return read_transcription(self._facts, self._event)
+        """Return what was used, as the event reported it; else an estimate."""
+        told = members(self._event)
+        return read_transcription(self._facts, {"text": told.get("transcript") or "", **told})
 
 
 _TURN = Endpoint(read, TurnReader)

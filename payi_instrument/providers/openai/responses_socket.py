@@ -6,11 +6,12 @@ https://platform.openai.com/docs/guides/websocket-mode.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from payi_instrument.providers._base import Turn
-from payi_instrument.providers.openai.counting import is_reported
+from payi_instrument.providers._base import Ask, Turn
 from payi_instrument.providers.openai.endpoints import Endpoint
 from payi_instrument.providers.openai.responses import ResponseReader, read
 from payi_instrument.providers.openai.sockets import Socket, kind_of, request_of
@@ -22,15 +23,22 @@ if TYPE_CHECKING:
     from payi_instrument.event import CallFacts, Usage
 
 _BEGINS = "response.created"
-_ENDS = ("response.completed", "response.failed", "response.incomplete", "error")
-_STEERED = "response.steer.accepted"
-_NOTHING: Mapping[str, Any] = {}
+_ENDS = ("response.completed", "response.failed", "response.incomplete")
+_STEERED, _NOT_STEERED = "response.steer.accepted", "response.steer.failed"
+_BESIDE = ("response.steer.", "response.inject.")
+"""Events about input that waits: no piece of an answer."""
+_ADDS = ("response.steer", "response.inject")
+"""Messages that let a response go on, in another one perhaps."""
 
 
 class LaneReader(ResponseReader):
     """Gather what a response of a lane used: an error before it began is a refusal, as over HTTP a status is."""
 
     __slots__ = ()
+
+    def __init__(self, facts: CallFacts) -> None:
+        """Take the call whose answer is streamed; what a warm-up says it used is read like any other's."""
+        super().__init__(replace(facts, reports_later=False))
 
     def usage(self) -> Usage:
         """Return what was used, nothing for a response that was refused."""
@@ -46,27 +54,28 @@ _RESPONSE = Endpoint(read, LaneReader)
 class _Lane:
     """What was asked for on a lane and did not begin yet, and the response that it is at."""
 
-    __slots__ = ("asked", "body", "facts", "key", "over")
+    __slots__ = ("asked", "facts", "key", "last", "over")
 
     def __init__(self) -> None:
-        self.asked: deque[Mapping[str, Any]] = deque()
-        self.body = _NOTHING
+        self.asked: deque[CallFacts] = deque()
         self.facts: CallFacts | None = None
-        self.key = 0
+        self.key = ""
+        self.last: CallFacts | None = None
         self.over = False
-        """Whether an error ended the last response: what still comes of it counts no more."""
+        """Whether an error ended the last response: its end, should it come, counts no more."""
 
 
 class ResponsesSession:
     """Read a connection for responses."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, speaker: Any) -> None:
         """Take where it is connected to."""
-        self._socket = Socket(connection)
+        self._socket = Socket(speaker)
         self._lanes: dict[str, _Lane] = {}
-        self._steered: set[object] = set()
+        self._steered: set[str | None] = set()
         """Responses that are followed by others which nobody asks for."""
         self._begun = 0
+        self._lock = threading.Lock()
 
     def received(self, message: Any) -> Turn | None:
         """Take a message that came: a piece of the response that its lane is at."""
@@ -74,65 +83,122 @@ class ResponsesSession:
         if not kind.startswith(("response.", "error")):
             return None
         event = parsed(message)
-        if kind.startswith("response.steer."):  # about input that waits; no piece of an answer
-            if kind == _STEERED and (steered := members(event.steer).get("previous_response_id")):
-                self._steered.add(steered)
+        if kind.startswith(_BESIDE):
+            self._hear_of_input(kind, named(members(event.steer).get("previous_response_id")))
             return None
-        return self.turn(event.stream_id or "", event)
+        return self.turn(named(event.stream_id) or "", event)
+
+    def _hear_of_input(self, kind: str, steered: str | None) -> None:
+        """Take note of a response that is to be followed by another, or is not after all."""
+        if kind == _STEERED and steered is not None:
+            self._steered.add(steered)
+        elif kind == _NOT_STEERED and steered is not None:
+            self._steered.discard(steered)
 
     def turn(self, name: str, event: Any) -> Turn | None:
         """Return the response that an event of a lane belongs to; None for one that is of no response."""
-        lane = self._lane(name)
         kind = str(event.type)
-        if kind == "error" and not self._concerns(lane, event):
-            return None
-        response = members(event.response)
-        if kind == _BEGINS or (lane.facts is None and not lane.over):
-            self._begin(lane, response if kind == _BEGINS else _NOTHING)
-        facts, ends = lane.facts, kind in _ENDS
-        if ends:
-            lane.facts, lane.over = None, kind == "error"
-            if not (lane.asked or lane.over or response.get("id") in self._steered):
-                del self._lanes[name]  # a session may have a lane for each response
-        if facts is None:
-            return None
-        if facts.body.get("generate") is False and not is_reported(response.get("usage")):
-            return None  # only warms up: nothing is made, and what that takes is not known before it is told
-        return Turn(str(lane.key), facts, event, ends)
+        with self._lock:
+            if kind == "error":
+                return self._failed(name, event)
+            lane = self._lanes.get(name)
+            if kind == _BEGINS:
+                lane = self._begin(name, members(event.response))
+            if lane is None or lane.facts is None:
+                if kind not in _ENDS or (lane is not None and lane.over):
+                    return None
+                return Turn(self._key(), self._unknown(), event, ends=True)  # it began before anybody listened
+            turn = Turn(lane.key, lane.facts, event, kind in _ENDS)
+            if turn.ends:
+                lane.last, lane.facts = lane.facts, None
+                self._leave(name, lane, named(members(event.response).get("id")))
+            return turn
 
-    def _concerns(self, lane: _Lane, event: Any) -> bool:
-        """Say whether an error is a response's; one that bears a status is the protocol's answer to a message."""
-        if event.status is None or event.sequence_number is not None:
-            return True
-        if lane.facts is None:
-            lane.over = not lane.asked
-            return bool(lane.asked)
-        if lane.asked:  # the response goes on; what was asked for after it does not begin
-            lane.asked.pop()
-        return False
-
-    def _begin(self, lane: _Lane, response: Mapping[str, Any]) -> None:
+    def _begin(self, name: str, response: Mapping[str, Any]) -> _Lane:
         """Take the request whose response begins; one that was steered is followed by another without a request."""
-        before = response.get("previous_response_id")
-        follows = before in self._steered and not (lane.asked and lane.asked[0].get("previous_response_id") == before)
-        self._steered.discard(before)
-        if not follows:
-            lane.body = lane.asked.popleft() if lane.asked else _NOTHING
-        self._begun += 1
-        lane.key = self._begun
+        lane = self._lanes.setdefault(name, _Lane())
+        before = named(response.get("previous_response_id"))
+        asked = lane.asked[0].body.get("previous_response_id") if lane.asked else None
+        if lane.last is not None and before in self._steered and asked != before:
+            lane.facts = replace(lane.last)
+        else:
+            lane.facts = lane.asked.popleft() if lane.asked else self._unknown()
+        self._steered -= {before}
+        lane.key = self._key()
         lane.over = False
-        lane.facts = self._facts(lane.body)
+        return lane
 
-    def sending(self, message: Any) -> CallFacts | None:
-        """Take a message that is to be sent, and keep what it asks for; None for one that asks for no response."""
+    def _failed(self, name: str, event: Any) -> Turn | None:
+        """Return the response that an error ends, or the request that it refuses; None when it is about neither.
+
+        One with a status, and no place in a response's events, answers a message: the last one, while a response goes on.
+        """
+        lane = self._lanes.get(name)
+        if lane is not None and lane.facts is not None and (event.status is None or event.sequence_number is not None):
+            turn = Turn(lane.key, lane.facts, event, ends=True)
+            lane.facts, lane.over = None, True
+            return turn
+        if not name and (lane is None or not lane.asked):  # perhaps it does not say which lane
+            waiting = [at for at, other in self._lanes.items() if other.asked]
+            name = waiting[0] if len(waiting) == 1 else name
+            lane = self._lanes.get(name)
+        if lane is None or not lane.asked:
+            return None
+        refused = lane.asked.popleft() if lane.facts is None else lane.asked.pop()
+        self._leave(name, lane, None)
+        return Turn(self._key(), refused, event, ends=True)
+
+    def _leave(self, name: str, lane: _Lane, response: str | None) -> None:
+        """Forget a lane that nothing is to come on: a session may have one for each response."""
+        if lane.facts is None and not lane.asked and not lane.over and response not in self._steered:
+            self._lanes.pop(name, None)
+
+    def _unknown(self) -> CallFacts:
+        """Return what is known of a response that was not asked for here."""
+        return self._socket.facts(_RESPONSE, None, {})
+
+    def _key(self) -> str:
+        self._begun += 1
+        return str(self._begun)
+
+    def asks(self, speaker: Any, message: Any) -> Ask | None:
+        """Return what a message asks for, None for one that asks for no response."""
         body = dict(request_of(message))
+        if body.get("type") in _ADDS:
+            return Ask(self._socket.facts(_RESPONSE, self._socket.model, body))
         if body.get("type") != "response.create":
             return None
-        self._lane(body.get("stream_id") or "").asked.append(body)
-        return self._facts(body)
+        lane = getattr(
+            getattr(speaker, "_state", None), "stream_id", None
+        )  # the SDK's helper writes it into the message
+        if lane is not None:
+            body["stream_id"] = lane
+        facts = self._socket.facts(_RESPONSE, named(body.get("model")), body)
+        if body.get("generate") is False:  # only warms up: what that takes is not known before it is told
+            facts = replace(facts, reports_later=True)
+        return Ask(facts, told_apart=True)
 
-    def _lane(self, name: str) -> _Lane:
-        return self._lanes.setdefault(name, _Lane())
+    def sent(self, facts: CallFacts) -> None:
+        """Take note of what is asked for on a lane."""
+        with self._lock:
+            self._lanes.setdefault(_lane_of(facts), _Lane()).asked.append(facts)
+            self._socket.model = facts.resource
 
-    def _facts(self, body: Mapping[str, Any]) -> CallFacts:
-        return self._socket.facts(_RESPONSE, named(body.get("model")), body)
+    def unsent(self, facts: CallFacts) -> None:
+        """Forget what could not be asked for."""
+        with self._lock:
+            name = _lane_of(facts)
+            lane = self._lanes.get(name)
+            if lane is not None:
+                lane.asked = deque(other for other in lane.asked if other is not facts)
+                self._leave(name, lane, None)
+
+    def lost(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._lanes.clear()
+            self._steered.clear()
+
+
+def _lane_of(facts: CallFacts) -> str:
+    return named(facts.body.get("stream_id")) or ""

@@ -1,7 +1,7 @@
 """The SDK's sessions: realtime ones, responses over a WebSocket, live ones.
 
-We stand in `recv_bytes`, `send`, `send_raw` and `close` of each connection, through which every way of using it leads, and
-in `send` of what opens one: it keeps messages until there is a connection.
+We stand in `recv_bytes`, `send` and `send_raw` of each connection, in `send` of what opens one, which keeps messages until
+there is a connection, and of the lanes of the SDK's helper, which go round it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from payi_instrument.providers._base import Session, Sessions, Shape, Target
 from payi_instrument.providers.openai.live import LiveSession
 from payi_instrument.providers.openai.realtime import RealtimeSession
 from payi_instrument.providers.openai.responses_socket import ResponsesSession
+from payi_instrument.providers.openai.sockets import connection_of, shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,10 +27,12 @@ _CONNECTIONS = {
 _READERS: dict[str, Callable[[Any], Session]] = {"Responses": ResponsesSession, "Live": LiveSession}
 
 
-def _open(connection: Any) -> Session:
-    """Return what reads a connection, by the name of its class."""
-    name = type(connection).__name__.removeprefix("Async").removesuffix("Manager").removesuffix("Connection")
-    return _READERS.get(name, RealtimeSession)(connection)
+def _open(speaker: Any) -> Session:
+    """Return what reads a connection, by the name of its class or of what speaks over it."""
+    name = type(speaker).__name__.removeprefix("Async")
+    return next((read for kind, read in _READERS.items() if name.startswith(kind)), RealtimeSession)(
+        connection_of(speaker)
+    )
 
 
 def _targets(*functions: str) -> tuple[Target, ...]:
@@ -46,9 +49,13 @@ _OPENERS = tuple(
     for module, name in _CONNECTIONS.items()
     for prefix in ("", "Async")
 )
+_LANES = (
+    Target("openai.lib.responses_websocket", "ResponsesWebSocketLane.send", Shape.SYNC, optional=True),
+    Target("openai.lib.responses_websocket", "AsyncResponsesWebSocketLane.send", Shape.ASYNC, optional=True),
+)
 SESSIONS = Sessions(
     receive=_targets("recv_bytes"),
-    send=(*_targets("send", "send_raw"), *_OPENERS),
-    close=_targets("close"),
+    send=(*_targets("send", "send_raw"), *_OPENERS, *_LANES),
     open=_open,
+    shared=shared,
 )

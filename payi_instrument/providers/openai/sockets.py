@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 from payi_instrument.event import CallFacts
-from payi_instrument.providers.openai.hosts import category_of, sdk
-from payi_instrument.providers.openai.wire import members, parsed
+from payi_instrument.providers.openai.hosts import category_of, identity_of, sdk
+from payi_instrument.providers.openai.wire import members, named, parsed
 from payi_instrument.wire.headers import PayiCategories
 
 if TYPE_CHECKING:
@@ -17,19 +17,20 @@ if TYPE_CHECKING:
 
 _OF_AZURE = frozenset({"deployment", "api-version"})
 """What only Azure asks for in the URL of a connection, behind whatever host."""
-_TYPE = re.compile(rb'"type"\s*:\s*"([^"]*)"')
+_TYPE = re.compile(rb'\s*\{\s*"type"\s*:\s*"([^"\\]*)"')
 
 
 def kind_of(message: bytes | str) -> str:
-    """Return the type of a message, which nearly always comes first; the types of what is inside it have no dot."""
-    found = _TYPE.search(message if isinstance(message, bytes) else message.encode())
-    kind = found[1].decode(errors="replace") if found is not None else ""
-    return kind if "." in kind or kind == "error" else str(getattr(parsed(message), "type", None))
+    """Return the type of a message, which nearly always comes first."""
+    found = _TYPE.match(message if isinstance(message, bytes) else message.encode())
+    return found[1].decode(errors="replace") if found is not None else str(getattr(parsed(message), "type", None))
 
 
 def request_of(message: Any) -> Mapping[str, Any]:
     """Return the members of a message that is to be sent: an object of the SDK, a mapping, or JSON as it is."""
-    if isinstance(message, (str, bytes)):
+    if isinstance(message, memoryview):
+        message = bytes(cast("memoryview[int]", message))
+    if isinstance(message, (str, bytes, bytearray)):
         try:
             message = json.loads(message)
         except ValueError:
@@ -40,18 +41,10 @@ def request_of(message: Any) -> Mapping[str, Any]:
 class Socket:
     """Where a connection leads, and what its turns have in common; it does not hold the connection."""
 
-    def __init__(self, connection: Any) -> None:
-        """Read the request that the connection was opened with."""
-        request = getattr(getattr(connection, "_connection", None), "request", None)
-        url = urlsplit(getattr(request, "path", None) or "")
-        asked = parse_qs(url.query)
-        headers: Mapping[str, str] = getattr(request, "headers", None) or {}
-        host = headers.get("Host")
-        on_azure = not _OF_AZURE.isdisjoint(asked) or "api-key" in headers
-        self.host = f"https://{host}{url.path.rpartition('/')[0]}/" if host else None
-        self.category = PayiCategories.azure_openai if on_azure else category_of((), self.host or "")
-        self.model: str | None = next((asked[name][0] for name in ("model", "deployment") if name in asked), None)
-        """What was asked for; a session that did not ask has what it is told to have."""
+    def __init__(self, speaker: Any) -> None:
+        """Take a connection, or what is to open one."""
+        self.host, self.category, self.model = _leads_to(speaker)
+        """`model` is what was asked for; a session that did not ask has what it is told to have."""
         self._facts: dict[tuple[object, str | None], CallFacts] = {}
 
     def facts(self, endpoint: object, model: str | None, body: Mapping[str, Any] | None = None) -> CallFacts:
@@ -70,3 +63,38 @@ class Socket:
         if body is None:
             self._facts[endpoint, model] = found
         return found
+
+
+def _leads_to(speaker: Any) -> tuple[str | None, str, str | None]:
+    """Return the base URL, the category and the model that a connection was opened with, or is to be."""
+    client = _own(speaker, "client")
+    if client is not None:
+        return *identity_of(client), named(_own(speaker, "model"))
+    request = getattr(getattr(speaker, "_connection", None), "request", None)
+    url = urlsplit(getattr(request, "path", None) or "")
+    asked = parse_qs(url.query)
+    headers: Mapping[str, str] = getattr(request, "headers", None) or {}
+    host = f"https://{headers['Host']}{url.path.rpartition('/')[0]}/" if headers.get("Host") else None
+    on_azure = not _OF_AZURE.isdisjoint(asked) or "api-key" in headers
+    category = PayiCategories.azure_openai if on_azure else category_of((), host or "")
+    return host, category, next((asked[name][0] for name in ("model", "deployment") if name in asked), None)
+
+
+def _own(speaker: Any, name: str) -> Any:
+    """Return what the SDK's connection managers keep to themselves, None for what is none."""
+    mangled = (f"_{base.__name__}__{name}" for base in type(speaker).__mro__)
+    return next((found for member in mangled if (found := getattr(speaker, member, None)) is not None), None)
+
+
+def connection_of(speaker: Any) -> Any:
+    """Return the connection that a lane of the SDK's helper speaks over; anything else speaks for itself."""
+    return getattr(getattr(speaker, "_session", None), "connection", speaker)
+
+
+def shared(speaker: Any) -> Any:
+    """Return what a connection, its manager and the helper's lanes have in common: what waits to be sent."""
+    connection = connection_of(speaker)
+    queue = getattr(connection, "_send_queue", None)
+    if queue is None:
+        queue = _own(connection, "send_queue")
+    return connection if queue is None else queue
