@@ -694,8 +694,9 @@ def test_a_session_forgets_the_responses_that_are_done() -> None:
 
     with SocketStandIn(answers) as server, metered() as meter:
         with connected(server).responses.connect() as connection:
-            tracemalloc.start()
             for lane in range(40):
+                if lane == 1:  # what the SDK makes at its first message is its own
+                    tracemalloc.start()
                 connection.send(ask("gpt-4o", stream_id=str(lane)) | {"input": str(lane) * 500_000})  # type: ignore[arg-type]
                 until(connection, "response.completed")
                 server.heard.clear()
@@ -771,9 +772,11 @@ def test_q11_input_that_lets_a_response_go_on_is_stopped_too() -> None:
         full(meter)
         with track_context(limit_ids=["full"]):
             with connected(server).responses.connect() as connection, pytest.raises(LimitBlockedError):
-                connection.response.steer(input="And pears?", previous_response_id="r1")
+                steer = {"type": "response.steer", "input": "And pears?", "previous_response_id": "r1"}
+                connection.send(steer)  # type: ignore[arg-type]
             with connected(server).beta.responses.connect() as beta, pytest.raises(LimitBlockedError):
-                beta.response.inject(input=[], response_id="r1")
+                inject = {"type": "response.inject", "input": [], "response_id": "r1"}
+                beta.send(inject)  # type: ignore[arg-type]
         assert server.heard == []
 
 
