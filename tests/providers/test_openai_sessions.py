@@ -768,14 +768,14 @@ def test_nothing_in_the_sdk_sends_past_us_that_we_do_not_know() -> None:
 
 @needs("beta.responses.connect")
 def test_q11_input_that_lets_a_response_go_on_is_stopped_too() -> None:
+    steer = {"type": "response.steer", "input": "And pears?", "previous_response_id": "r1"}
+    inject = {"type": "response.inject", "input": [], "response_id": "r1"}
     with SocketStandIn(lanes) as server, metered() as meter:
         full(meter)
         with track_context(limit_ids=["full"]):
             with connected(server).responses.connect() as connection, pytest.raises(LimitBlockedError):
-                steer = {"type": "response.steer", "input": "And pears?", "previous_response_id": "r1"}
                 connection.send(steer)  # type: ignore[arg-type]
             with connected(server).beta.responses.connect() as beta, pytest.raises(LimitBlockedError):
-                inject = {"type": "response.inject", "input": [], "response_id": "r1"}
                 beta.send(inject)  # type: ignore[arg-type]
         assert server.heard == []
 
