@@ -168,11 +168,9 @@ class ResponsesSession:
             return Ask(self._socket.facts(_RESPONSE, self._socket.model, body))
         if body.get("type") != "response.create":
             return None
-        lane = getattr(
-            getattr(speaker, "_state", None), "stream_id", None
-        )  # the SDK's helper writes it into the message
-        if lane is not None:
-            body["stream_id"] = lane
+        helper = getattr(speaker, "_state", None)  # a lane of the SDK's own writes its name into the message
+        if (name := getattr(helper, "stream_id", None)) is not None:
+            body["stream_id"] = name
         facts = self._socket.facts(_RESPONSE, named(body.get("model")), body)
         if body.get("generate") is False:  # only warms up: what that takes is not known before it is told
             facts = replace(facts, reports_later=True)
