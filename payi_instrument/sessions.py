@@ -7,8 +7,9 @@ where that is outside of every scope. Source: instrumentation-semantics section 
 
 from __future__ import annotations
 
+import threading
 from collections import deque
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -37,8 +38,8 @@ class _Open:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.asked: dict[int, Call] = {}
-        """The calls of requests whose answers did not begin, by the identity of their facts."""
+        self.asked: dict[int, Ending | None] = {}
+        """What ends the requests whose answers did not begin, by the identity of their facts; None: it is nobody's."""
         self.endings: dict[str, Ending] = {}
         self.kept: deque[Any] = deque()
         """Messages whose receiver left while their event was delivered: whoever receives next gets them."""
@@ -46,14 +47,17 @@ class _Open:
         """The request that was stopped last: its other pieces are stopped too, and reported no more."""
         self.sender: Scope | None = None
         """The scope of whoever sent last."""
+        self.line = threading.RLock()
+        """Held while a thread sends a request, so that requests are sent in the order in which they were noted."""
 
 
 class _Request:
     """A message that asks for something, on its way to the provider."""
 
-    def __init__(self, opened: _Open, ask: Ask, call: Call | None) -> None:
+    def __init__(self, opened: _Open, ask: Ask, call: Call | None, ending: Ending | None) -> None:
         self._opened = opened
         self._ask = ask
+        self._ending = ending
         self.call = call
 
     @contextmanager
@@ -66,6 +70,10 @@ class _Request:
             raise
         self._opened.refused = None
 
+    def in_line(self) -> AbstractContextManager[object]:
+        """Wait for other threads whose requests were noted before."""
+        return self._opened.line if self._ask.told_apart else nullcontext()
+
     @contextmanager
     def sending(self) -> Generator[None]:
         """Let the answer be this request's, unless it can't be sent; one that was cancelled may be on its way."""
@@ -73,14 +81,15 @@ class _Request:
         if self._ask.told_apart:
             with _ASK:
                 self._opened.session.sent(facts)
-                if self.call is not None:
-                    self._opened.asked[id(facts)] = self.call
+                self._opened.asked[id(facts)] = self._ending
         try:
             yield
         except Exception:
             with _ASK:
                 self._opened.session.unsent(facts)
                 self._opened.asked.pop(id(facts), None)
+                if self.call is not None:
+                    self.call.leave()
             raise
 
 
@@ -103,8 +112,13 @@ class SessionDriver:
         try:
             message = wrapped(*args, **kwargs)
         except Exception as error:
-            for unfinished in self._lost(connection, error):
-                unfinished.fail(error)
+            lost = self._lost(connection, error)
+            try:
+                while lost:
+                    lost.pop().fail(error)
+            finally:  # cancelled
+                for unfinished in lost:
+                    unfinished.fail_later(error)
             raise
         ending = self._take(connection, message)
         if ending is not None:
@@ -124,8 +138,13 @@ class SessionDriver:
         try:
             message = await wrapped(*args, **kwargs)
         except Exception as error:
-            for unfinished in self._lost(connection, error):
-                await unfinished.afail(error)
+            lost = self._lost(connection, error)
+            try:
+                while lost:
+                    await lost.pop().afail(error)
+            finally:  # cancelled
+                for unfinished in lost:
+                    unfinished.fail_later(error)
             raise
         ending = self._take(connection, message)
         if ending is not None:
@@ -144,7 +163,7 @@ class SessionDriver:
         if request.call is not None and self._runtime.gate is not None:
             with request.checking():
                 self._runtime.gate.check(request.call)
-        with request.sending():
+        with request.in_line(), request.sending():
             return wrapped(*args, **kwargs)
 
     async def asend(
@@ -160,18 +179,34 @@ class SessionDriver:
         with request.sending():
             return await wrapped(*args, **kwargs)
 
+    def leave(self) -> None:
+        """End what is on its way: nothing more is heard of it."""
+        for opened in list(self._open.values()):
+            for ending in (*opened.endings.values(), *opened.asked.values()):
+                if ending is not None:
+                    ending.abandon()
+            opened.endings, opened.asked = {}, {}
+
     def _of(self, speaker: Any) -> _Open:
-        """Return the open session of a connection, or of what speaks over it."""
-        shared = self._sessions.shared(speaker)
-        found = self._open.get(shared)
-        if found is None:  # the first wins: one thread may send while another receives
-            found = self._open.setdefault(shared, _Open(self._sessions.open(speaker)))
+        """Return the open session of a connection, or the one that a connection is to have once it is there."""
+        connection, queue = self._sessions.place(speaker)
+        holder = queue if connection is None else connection
+        found = self._open.get(holder)
+        if found is None:
+            found = self._open.pop(queue, None) if queue is not None else None
+            # the first wins: one thread may send while another receives
+            found = self._open.setdefault(holder, found or _Open(self._sessions.open(speaker)))
         return found
+
+    def _known(self, connection: Any) -> _Open | None:
+        """Return the open session of a connection, None for one that nothing was asked of, nor heard from."""
+        connection, queue = self._sessions.place(connection)
+        return self._open.get(connection) or (self._open.get(queue) if queue is not None else None)
 
     def _kept(self, connection: Any) -> Any:
         """Return the first message that nobody received yet, `_NO_MESSAGE` without any."""
         with _SEE:
-            opened = self._open.get(self._sessions.shared(connection))
+            opened = self._known(connection)
             if opened is not None and opened.kept:
                 return opened.kept.popleft()
         return _NO_MESSAGE
@@ -183,7 +218,7 @@ class SessionDriver:
     def _take(self, connection: Any, message: Any) -> Ending | None:
         """Show a message to its answer's call; return what ends it, if it is the last one."""
         with _SEE:
-            if not scopes.has_scope() and self._sessions.shared(connection) not in self._open:
+            if not scopes.has_scope() and self._known(connection) is None:
                 return None  # nothing was asked for either
             opened = self._of(connection)
             turn = opened.session.received(message)
@@ -199,13 +234,21 @@ class SessionDriver:
         ending = opened.endings.get(turn.key)
         if ending is not None:
             return ending
-        call = opened.asked.pop(id(turn.facts), None)
-        if call is None:
+        asked = id(turn.facts)
+        if asked in opened.asked:
+            ending = opened.asked[asked]
+            if ending is not None or turn.ends:
+                del opened.asked[asked]
+            if ending is None:
+                return None
+            ending.begin(connection)
+        else:
             scope = scopes.current() or opened.sender
             if scope is None and not scopes.has_scope():
                 return None
             call = Call(self._provider, turn.facts, None, self._runtime.settings, scope)
-        ending = opened.endings[turn.key] = Ending(call, self._runtime.delivery, connection)
+            ending = Ending(call, self._runtime.delivery, connection)
+        opened.endings[turn.key] = ending
         return ending
 
     def _lost(self, connection: Any, error: Exception) -> list[Ending]:
@@ -213,12 +256,12 @@ class SessionDriver:
         if not any(base.__name__ == _CLOSED for base in type(error).__mro__):
             return []
         with _SEE:
-            opened = self._open.get(self._sessions.shared(connection))
+            opened = self._known(connection)
             if opened is None:
                 return []
             opened.session.lost()
             (endings, opened.endings), (asked, opened.asked) = (opened.endings, {}), (opened.asked, {})
-            return [*endings.values(), *(Ending(call, self._runtime.delivery, connection) for call in asked.values())]
+            return [ending for ending in (*asked.values(), *endings.values()) if ending is not None]
         return []
 
     def _request(self, speaker: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Request | None:
@@ -228,9 +271,12 @@ class SessionDriver:
             ask = opened.session.asks(speaker, args[0] if args else next(iter(kwargs.values())))
             if ask is None:
                 return None
-            scope = scopes.current()
-            opened.sender = scope or opened.sender
-            return _Request(opened, ask, self._call(opened, ask, scope))
+            opened.sender = scope = scopes.current()
+            call = self._call(opened, ask, scope)
+            ending = None
+            if call is not None and ask.told_apart:
+                ending = Ending(call, self._runtime.delivery, speaker, is_begun=False)
+            return _Request(opened, ask, call, ending)
         return None
 
     def _call(self, opened: _Open, ask: Ask, scope: Scope | None) -> Call | None:

@@ -55,15 +55,19 @@ def attach(answer: object, result: object) -> None:
 class Ending:
     """End a call once, whoever sees the end first, and put the result on the stream."""
 
-    __slots__ = ("__weakref__", "_answer", "_delivery", "_hooks", "call")
+    __slots__ = ("__weakref__", "_answer", "_delivery", "_hooks", "call", "is_begun")
 
-    def __init__(self, call: Call, delivery: Delivery, answer: object) -> None:
-        """Take the call, how its event is delivered, and the object that gets the result."""
+    def __init__(self, call: Call, delivery: Delivery, answer: object, *, is_begun: bool = True) -> None:
+        """Take the call, how its event is delivered, and the object that gets the result.
+
+        A call whose answer did not begin has failed when it is abandoned; of any other's answer something was used.
+        """
         self.call = call
+        self.is_begun = is_begun
         self._delivery = delivery
         self._answer = weakref.ref(answer)  # the answer holds us, not the other way round
         self._hooks: list[tuple[dict[str, Any], str, Any]] = []
-        _open.add(weakref.ref(self, _open.discard))
+        _open[weakref.ref(self, _forget)] = delivery
 
     def __del__(self) -> None:
         """End a call whose stream was dropped."""
@@ -77,17 +81,32 @@ class Ending:
 
     def _unhook(self) -> None:
         """Give the response its methods back; otherwise only a garbage collection would free it."""
+        _open.pop(weakref.ref(self), None)
         hooks, self._hooks = self._hooks, []
         for own, name, before in hooks:
             own.pop(name, None)
             if before is not None:
                 own[name] = before
 
+    def begin(self, answer: object) -> None:
+        """Take note that the answer begins, and of the object that gets the result."""
+        self.is_begun = True
+        self._answer = weakref.ref(answer)
+
     def abandon(self) -> None:
         """End without waiting, locking or running the user's code: a finaliser may run in the middle of anything."""
         self._unhook()
-        if self.call.open:
+        if not self.call.open:
+            return
+        if self.is_begun:
             self._delivery.defer(partial(self.call.finish_stream, self._answer()))
+        else:
+            self.fail_later(ConnectionAbortedError("the connection was left before the answer began"))
+
+    def fail_later(self, error: BaseException) -> None:
+        """End with an exception, without waiting."""
+        if self.call.open:
+            self._delivery.defer(partial(self.call.fail, error))
 
     def finish(self, event: Callable[[Any], UsageEvent | None]) -> None:
         """End with the event that a method of the call makes of the answer, and deliver it."""
@@ -116,7 +135,12 @@ class Ending:
         attach(self._answer(), result)
 
 
-_open: set[weakref.ref[Ending]] = set()
+_open: dict[weakref.ref[Ending], Delivery] = {}
+"""The calls that did not end, each with what is to deliver it, which may not go before."""
+
+
+def _forget(ending: weakref.ref[Ending]) -> None:
+    _open.pop(ending, None)
 
 
 def abandon_open() -> None:
@@ -287,9 +311,15 @@ def tap_raw(call: Call, delivery: Delivery, answer: Any, *, awaited: bool) -> No
     ending = Ending(call, delivery, answer)
     tap = _Tap(call, response.headers.get("content-type") or "")
     if awaited:
-        ending.hook(response, "aiter_bytes", _tapped_async(response.aiter_bytes, tap, ending))
+        ending.hook(
+            response,
+            "aiter_bytes",
+            _for_one(response.aiter_bytes, _tapped_async(response.aiter_bytes, tap, ending), tap),
+        )
     else:
-        ending.hook(response, "iter_bytes", _tapped(response.iter_bytes, tap, ending))
+        ending.hook(
+            response, "iter_bytes", _for_one(response.iter_bytes, _tapped(response.iter_bytes, tap, ending), tap)
+        )
     _hook_close(response, ending, lambda: tap.stepping, awaited=awaited)
 
 
@@ -306,7 +336,7 @@ _EVENTS = "text/event-stream"
 class _Tap:
     """Read bytes on their way to the caller; only an event that we asked for is taken out."""
 
-    __slots__ = ("_body", "_call", "_events", "_keeps", "_kept", "_size", "hides", "stepping")
+    __slots__ = ("_body", "_call", "_events", "_keeps", "_kept", "_size", "hides", "stepping", "taken")
 
     def __init__(self, call: Call, content_type: str) -> None:
         self._call = call
@@ -317,12 +347,14 @@ class _Tap:
         self._kept = b""
         self._size: int | None = None
         self.hides = call.facts.asked_for_usage
+        self.taken = False
+        """Whether somebody reads already."""
         self.stepping = False
         """Whether bytes are being read: at their end the response closes itself."""
 
     def begin(self, chunk_size: int | None) -> int | None:
         """Return the size to read in; where events are taken out, the sizes are made here."""
-        self.stepping = True
+        self.taken = self.stepping = True
         self._size = chunk_size
         return None if self.hides else chunk_size
 
@@ -355,6 +387,15 @@ class _Tap:
         if self._events is not None:
             return self._call.finish_stream(answer)
         return self._call.finish_bytes(b"".join(self._body), answer)
+
+
+def _for_one(read: Callable[..., Any], tapped: Callable[..., Any], tap: _Tap) -> Callable[..., Any]:
+    """Tap the first reader alone; another gets what the HTTP library has for it, an error mostly."""
+
+    def reader(chunk_size: int | None = None) -> Any:
+        return (read if tap.taken else tapped)(chunk_size)
+
+    return reader
 
 
 def _tapped(read: Callable[..., Iterator[bytes]], tap: _Tap, ending: Ending) -> Callable[..., Iterator[bytes]]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from offline_openai import Offline
 
 from payi_instrument import PayiHeaderNames, create_headers, create_limit_header_from_ids
 from payi_instrument.context import override
 from payi_instrument.event import Attribution
+
+if TYPE_CHECKING:
+    from payi_instrument.testing import MemoryMeter
 
 
 def test_create_headers_holds_only_what_was_given() -> None:
@@ -125,3 +129,28 @@ def test_headers_of_one_call_replace_the_values_in_effect(group: str, data: st.D
         wanted = {**dict.fromkeys(wanted), "use_case_properties": {}}
     assert found.use_case_name == name_in_effect
     assert {field: getattr(found, field) for field in wanted} == wanted
+
+
+def test_headers_of_ours_that_a_client_gives_every_call_count_and_stay_here(meter: MemoryMeter) -> None:
+    offline = Offline()
+    client = offline.client.with_options(
+        default_headers={**create_headers(user_id="ada", limit_ids=["l"]), "X-Own": "stays"}
+    )
+    ask: Any = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello"}]}
+    client.chat.completions.create(**ask)
+    client.chat.completions.create(**ask, extra_headers=create_headers(user_id="ben"))
+
+    assert [event.attribution.user_id for event in meter.events] == ["ada", "ben"]
+    assert [event.attribution.limit_ids for event in meter.events] == [("l",), ("l",)]
+    for request in offline.requests:
+        assert [name for name in request.headers if name.lower().startswith("xproxy")] == []
+        assert request.headers["x-own"] == "stays"
+
+
+def test_a_header_of_ours_in_bytes_counts_and_stays_here(meter: MemoryMeter) -> None:
+    offline = Offline()
+    odd: Any = {"xProxy-User-ID": b"ada"}
+    offline.ask(extra_headers=odd)
+
+    assert [event.attribution.user_id for event in meter.events] == ["ada"]
+    assert "xproxy-user-id" not in offline.last_headers

@@ -195,3 +195,20 @@ assert offline.ask().xproxy_result.user_id is None
 """
     run(BEGIN + program, ledger)
     assert booked(ledger) == 4
+
+
+def test_a_stream_that_goes_with_all_that_metered_it_is_delivered(ledger: str) -> None:
+    program = """
+handle = instrument()
+stream = offline.ask(stream=True); next(iter(stream))
+handle.uninstrument()
+cycle = [handle, stream]; cycle.append(cycle)
+del handle, stream, cycle
+gc.collect()
+with Payi(base_url=sys.argv[1]) as client:
+    until = time.monotonic() + 20
+    while client.limits.retrieve("all").limit.totals.requests.total < 1 and time.monotonic() < until:
+        time.sleep(0.05)
+"""
+    run(BEGIN + program, ledger)
+    assert booked(ledger) == 1

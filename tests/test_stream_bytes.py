@@ -97,3 +97,24 @@ def test_a_raw_answer_shows_its_result_and_parses_as_ever(sdk: OpenAI, meter: Me
     assert raw.parse() is raw.parse()
     assert raw.parse().to_dict() == raw.http_response.json()
     one(meter)
+
+
+def test_a_second_reader_ends_nothing_for_the_first(sdk: OpenAI, standin: StandIn, meter: MemoryMeter) -> None:
+    standin.reply.nulls = False
+    with sdk.chat.completions.with_streaming_response.create(**ASK, stream=True) as response:
+        lines = response.iter_lines()
+        first = next(lines)
+        with pytest.raises(Exception, match=r"(?i)stream"):
+            response.read()
+        assert b"usage" not in "".join([first, *lines]).encode()
+    one(meter)
+
+
+async def test_a_second_reader_ends_nothing_for_the_first_awaited(asdk: AsyncOpenAI, meter: MemoryMeter) -> None:
+    async with asdk.chat.completions.with_streaming_response.create(**ASK, stream=True) as response:
+        lines = response.iter_lines()
+        await anext(lines)
+        with pytest.raises(Exception, match=r"(?i)stream"):
+            await response.read()
+        assert len([line async for line in lines]) > 3
+    one(meter)

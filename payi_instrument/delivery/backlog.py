@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _MAKE = Guard("make an event")
 _FIRST_DELAY_S = 0.5
+_LAST_WORDS_S = 0.5
+"""How long a backlog that is gone is still listened to."""
 _LONGEST_DELAY_S = 8.0
 
 
@@ -85,16 +87,20 @@ def _run(queue: SimpleQueue[Item | None]) -> None:
     waiting: Backlog | None = None
     flushes: list[threading.Event] = []
     delay: float | None = None
+    gone = False
     while True:
         items = _collect(queue, delay)
-        if None in items:
+        if gone and not items:
             return
+        gone = gone or None in items  # what went in the same collection may still put its events after that
         waiting = _take(items, flushes) or waiting
         del items  # an idle thread must hold no backlog
         if waiting is not None and not waiting.deliver_all():
+            if gone:
+                return
             delay = min((delay or _FIRST_DELAY_S / 2) * 2, _LONGEST_DELAY_S)
             continue
-        waiting, delay = None, None
+        waiting, delay = None, _LAST_WORDS_S if gone else None
         while flushes:
             flushes.pop().set()
 

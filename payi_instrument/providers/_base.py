@@ -139,13 +139,14 @@ class Session(Protocol):
 class Sessions:
     """Name an SDK's functions that receive a message of a session and return it, and those that send one.
 
-    `shared` returns what a connection and whatever else sends over it have in common; it lives as long as they do.
+    `place` returns the connection that something speaks over, None for what is to open one; and what messages wait in
+    meanwhile, None where they do not. Both live as long as what speaks.
     """
 
     receive: tuple[Target, ...]
     send: tuple[Target, ...]
     open: Callable[[Any], Session]
-    shared: Callable[[Any], Any]
+    place: Callable[[Any], tuple[Any, Any]]
 
 
 class Provider(Protocol):

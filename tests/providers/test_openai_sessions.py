@@ -995,3 +995,151 @@ def test_a_decision_of_a_live_session_is_an_event_of_its_own() -> None:
         [told] = meter.events
 
     assert (told.resource, told.units) == ("decisions/gpt-6-luna", COUNTED)
+
+
+@over_a_socket
+def test_threads_that_send_on_one_lane_are_told_apart() -> None:
+    def answers(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        yield from (created(message["user"], "gpt-4o"), completed(message["user"], "gpt-4o"))
+
+    with SocketStandIn(answers) as server, metered() as meter:
+        with connected(server).responses.connect() as connection:
+
+            def speak(user: str) -> None:
+                with track_context(user_id=user):
+                    for _ in range(30):
+                        connection.send({**BODY, "user": user})
+
+            speakers = [threading.Thread(target=speak, args=(f"user{at}",)) for at in range(4)]
+            for speaker in speakers:
+                speaker.start()
+            for _ in range(120):
+                until(connection, "response.completed")
+            for speaker in speakers:
+                speaker.join()
+        wrong = [event for event in meter.events if event.attribution.user_id != event.provider_response_id]
+
+    assert (len(meter.events), wrong) == (120, [])
+
+
+@over_a_socket
+def test_each_connection_of_a_manager_has_its_own_answers() -> None:
+    with SocketStandIn(lanes) as server, metered() as meter:
+        manager = connected(server).responses.connect()
+        with manager as first, track_context(user_id="ada"):
+            first.send({**BODY, "model": "gpt-4.1"})
+        with manager as second, track_context(user_id="ben"):
+            second.send(BODY)
+            until(second, "response.completed")
+        del first, second, manager
+        gc.collect()
+        told = {(event.attribution.user_id, event.resource, event.http_status_code) for event in meter.events}
+
+    assert told == {("ada", "gpt-4.1", 299), ("ben", "gpt-4o", 200)}
+
+
+@over_a_socket
+@pytest.mark.parametrize("leave", ["dropped", "timed out", "at exit"])
+def test_a_request_whose_answer_nobody_heard_is_a_failed_call(leave: str) -> None:
+    async def atalk(server: SocketStandIn) -> None:
+        async with aconnected(server).responses.connect() as connection:
+            await connection.send(BODY)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await connection.recv()
+
+    with SocketStandIn(lambda _: []) as server, metered() as meter, track_context(user_id="ada"):
+        if leave == "timed out":
+            asyncio.run(atalk(server))
+        else:
+            with connected(server).responses.connect() as connection:
+                connection.send(BODY)
+            if leave == "at exit":
+                abandon_open()
+            else:
+                del connection
+        gc.collect()
+        [event] = meter.events
+
+    assert (event.http_status_code, event.units, event.attribution.user_id) == (299, {}, "ada")
+    assert event.properties["system.failure"] == "ConnectionAbortedError"
+
+
+@over_a_socket
+def test_what_is_sent_outside_of_every_scope_is_nobodys() -> None:
+    with SocketStandIn(lanes) as server, metered(config={"global_instrumentation": False}) as meter:
+        with connected(server).responses.connect() as connection:
+            with track_context(user_id="ada"):
+                connection.send({**BODY, "model": "gpt-4.1"})
+                until(connection, "response.completed")
+            connection.send(BODY)
+            with track_context(user_id="ben"):
+                until(connection, "response.completed")
+        told = [(event.attribution.user_id, event.resource) for event in meter.events]
+
+    assert told == [("ada", "gpt-4.1")]
+
+
+@over_a_socket
+def test_a_response_that_metering_left_in_the_middle_is_estimated_once() -> None:
+    with SocketStandIn(lanes) as server:
+        connection = connected(server).responses.connect().enter()
+        with metered() as before, track_context(user_id="ada"):
+            connection.send(BODY)
+            until(connection, "response.created")
+            assert before.handle is not None
+            before.handle.uninstrument()
+            [event] = before.events
+        with metered() as after:
+            until(connection, "response.completed")
+            assert after.events == []
+        connection.close()
+
+    assert (event.attribution.user_id, event.properties.get("system.estimated")) == ("ada", "true")
+
+
+@over_a_socket
+def test_a_refusal_of_input_leaves_the_requests_that_wait_alone() -> None:
+    steer = {"type": "response.steer", "previous_response_id": "r0", "input": "And pears?"}
+    events = on_a_lane(
+        [ask("gpt-4o"), ask("gpt-4.1"), steer],
+        [
+            created("r1", "gpt-4o"),
+            refused("response_not_found"),
+            completed("r1", "gpt-4o"),
+            created("r2", "gpt-4.1"),
+            completed("r2", "gpt-4.1"),
+        ],
+    )
+
+    assert [(event.resource, event.units) for event in events] == [("gpt-4o", COUNTED), ("gpt-4.1", COUNTED)]
+
+
+@over_a_socket
+async def test_a_wait_that_is_cancelled_while_lost_calls_are_booked_loses_none_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def answers(message: dict[str, Any]) -> Iterator[None]:
+        if message.get("stream_id") == "b":
+            yield None
+
+    with SocketStandIn(answers) as server, metered() as meter:
+        booking, ingest = asyncio.Event(), type(meter._recorder).aingest
+
+        async def slow(self: Any, events: Any) -> Any:
+            booking.set()
+            await asyncio.sleep(0.1)
+            return await ingest(self, events)
+
+        monkeypatch.setattr(type(meter._recorder), "aingest", slow)
+        async with aconnected(server).responses.connect() as connection:
+            for lane in ("a", "b"):
+                await connection.send({**BODY, "stream_id": lane})
+            waiting = asyncio.create_task(connection.recv())
+            await booking.wait()
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+        told = {event.event_id: (event.http_status_code, event.units) for event in meter.events}
+
+    assert list(told.values()) == [(299, {})] * 2

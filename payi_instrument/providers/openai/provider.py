@@ -8,6 +8,7 @@ a call says which file reads it (`endpoints`). Source: instrumentation-semantics
 from __future__ import annotations
 
 import json
+import sys
 from functools import partial
 from operator import attrgetter
 from types import SimpleNamespace
@@ -63,7 +64,7 @@ def read_request(client: Any, arguments: Arguments) -> CallFacts | None:
         library=sdk(),
         host=host,
         streamed=streamed,
-        headers=_headers(options),
+        headers=_headers(client, options),
         body=body,
         asked_for_usage=streamed and endpoint.tells_usage_when_asked and not _wants_usage(body),
         endpoint=endpoint,
@@ -93,11 +94,14 @@ def _body(options: Any) -> dict[str, Any]:
     return found
 
 
-def _headers(options: Any) -> dict[str, str]:
-    headers: dict[str, object] = options.headers
-    if not isinstance(cast("object", headers), dict):
-        return {}
-    return {name: value for name, value in headers.items() if isinstance(value, str)}
+def _headers(client: Any, options: Any) -> dict[str, str]:
+    """Return the headers of a call as text, and those of ours that its client gives every call."""
+    found = {name: value for name, value in client._custom_headers.items() if name.lower().startswith(PREFIX)}  # noqa: SLF001
+    headers: object = options.headers
+    if isinstance(headers, dict):
+        found |= cast("dict[str, object]", headers)
+    texts = {name: value.decode("latin-1") if isinstance(value, bytes) else value for name, value in found.items()}
+    return {name: value for name, value in texts.items() if isinstance(value, str)}
 
 
 def _wants_usage(body: Mapping[str, Any]) -> bool:
@@ -110,10 +114,10 @@ def prepare(facts: CallFacts, arguments: Arguments) -> Arguments:
     """Take our headers out, and ask for the usage of a stream; the caller's own objects stay as they are."""
     changes: dict[str, Any] = {}
     options = _options(arguments)
-    if any(name.lower().startswith(PREFIX) for name in facts.headers):
-        changes["headers"] = {
-            name: value for name, value in options.headers.items() if not name.lower().startswith(PREFIX)
-        }
+    if ours := [name for name in facts.headers if name.lower().startswith(PREFIX)]:
+        headers: object = options.headers
+        given = cast("dict[str, object]", headers) if isinstance(headers, dict) else {}
+        changes["headers"] = {**given, **dict.fromkeys(ours, sys.modules["openai"].Omit())}
     if facts.asked_for_usage:
         asked: dict[str, Any] = {**(facts.body.get("stream_options") or {}), "include_usage": True}
         changes |= {"json_data": {**facts.body, "stream_options": asked}, "extra_json": None}

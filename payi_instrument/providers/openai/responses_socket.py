@@ -15,7 +15,7 @@ from payi_instrument.providers._base import Ask, Turn
 from payi_instrument.providers.openai.endpoints import Endpoint
 from payi_instrument.providers.openai.responses import ResponseReader, read
 from payi_instrument.providers.openai.sockets import Socket, kind_of, request_of
-from payi_instrument.providers.openai.wire import members, named, parsed
+from payi_instrument.providers.openai.wire import failure_of, members, named, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +27,12 @@ _ENDS = ("response.completed", "response.failed", "response.incomplete")
 _STEERED, _NOT_STEERED = "response.steer.accepted", "response.steer.failed"
 _BESIDE = ("response.steer.", "response.inject.")
 """Events about input that waits: no piece of an answer."""
+_REFUSALS_OF_INPUT = frozenset(
+    {
+        *("response_not_found", "steering_not_supported", "too_many_pending_steers", "successor_creation_failed"),
+        *("response_already_completed", "response_not_active"),
+    }
+)
 _ADDS = ("response.steer", "response.inject")
 """Messages that let a response go on, in another one perhaps."""
 
@@ -60,7 +66,8 @@ class _Lane:
         self.asked: deque[CallFacts] = deque()
         self.facts: CallFacts | None = None
         self.key = ""
-        self.last: CallFacts | None = None
+        self.last: str | None = None
+        """The model of the response that ended last."""
         self.over = False
         """Whether an error ended the last response: its end, should it come, counts no more."""
 
@@ -104,13 +111,12 @@ class ResponsesSession:
             lane = self._lanes.get(name)
             if kind == _BEGINS:
                 lane = self._begin(name, members(event.response))
-            if lane is None or lane.facts is None:
-                if kind not in _ENDS or (lane is not None and lane.over):
-                    return None
-                return Turn(self._key(), self._unknown(), event, ends=True)  # it began before anybody listened
-            turn = Turn(lane.key, lane.facts, event, kind in _ENDS)
-            if turn.ends:
-                lane.last, lane.facts = lane.facts, None
+            if lane is None:
+                return None
+            turn = Turn(lane.key, lane.facts, event, kind in _ENDS) if lane.facts is not None else None
+            if kind in _ENDS:
+                lane.last = lane.facts.resource if lane.facts is not None else None
+                lane.facts, lane.over = None, False
                 self._leave(name, lane, named(members(event.response).get("id")))
             return turn
 
@@ -119,10 +125,10 @@ class ResponsesSession:
         lane = self._lanes.setdefault(name, _Lane())
         before = named(response.get("previous_response_id"))
         asked = lane.asked[0].body.get("previous_response_id") if lane.asked else None
-        if lane.last is not None and before in self._steered and asked != before:
-            lane.facts = replace(lane.last)
+        if before in self._steered and asked != before:
+            lane.facts = self._socket.facts(_RESPONSE, lane.last, {})
         else:
-            lane.facts = lane.asked.popleft() if lane.asked else self._unknown()
+            lane.facts = lane.asked.popleft() if lane.asked else self._socket.facts(_RESPONSE, None, {})
         self._steered -= {before}
         lane.key = self._key()
         lane.over = False
@@ -142,7 +148,7 @@ class ResponsesSession:
             waiting = [at for at, other in self._lanes.items() if other.asked]
             name = waiting[0] if len(waiting) == 1 else name
             lane = self._lanes.get(name)
-        if lane is None or not lane.asked:
+        if lane is None or not lane.asked or (lane.facts is not None and _of_input(event)):
             return None
         refused = lane.asked.popleft() if lane.facts is None else lane.asked.pop()
         self._leave(name, lane, None)
@@ -152,10 +158,6 @@ class ResponsesSession:
         """Forget a lane that nothing is to come on: a session may have one for each response."""
         if lane.facts is None and not lane.asked and not lane.over and response not in self._steered:
             self._lanes.pop(name, None)
-
-    def _unknown(self) -> CallFacts:
-        """Return what is known of a response that was not asked for here."""
-        return self._socket.facts(_RESPONSE, None, {})
 
     def _key(self) -> str:
         self._begun += 1
@@ -196,6 +198,12 @@ class ResponsesSession:
         with self._lock:
             self._lanes.clear()
             self._steered.clear()
+
+
+def _of_input(event: Any) -> bool:
+    """Say whether an error refuses input for a response that goes on, and no request."""
+    failure = failure_of(event.error or members(event))
+    return failure is not None and failure[0] in _REFUSALS_OF_INPUT
 
 
 def _lane_of(facts: CallFacts) -> str:

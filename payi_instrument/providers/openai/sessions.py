@@ -12,7 +12,7 @@ from payi_instrument.providers._base import Session, Sessions, Shape, Target
 from payi_instrument.providers.openai.live import LiveSession
 from payi_instrument.providers.openai.realtime import RealtimeSession
 from payi_instrument.providers.openai.responses_socket import ResponsesSession
-from payi_instrument.providers.openai.sockets import connection_of, shared
+from payi_instrument.providers.openai.sockets import connection_of, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,5 +57,5 @@ SESSIONS = Sessions(
     receive=_targets("recv_bytes"),
     send=(*_targets("send", "send_raw"), *_OPENERS, *_LANES),
     open=_open,
-    shared=shared,
+    place=place_of,
 )

@@ -91,10 +91,9 @@ def connection_of(speaker: Any) -> Any:
     return getattr(getattr(speaker, "_session", None), "connection", speaker)
 
 
-def shared(speaker: Any) -> Any:
-    """Return what a connection, its manager and the helper's lanes have in common: what waits to be sent."""
+def place_of(speaker: Any) -> tuple[Any, Any]:
+    """Return the connection that something speaks over, None for a manager; and the queue of what waits to be sent."""
     connection = connection_of(speaker)
-    queue = getattr(connection, "_send_queue", None)
-    if queue is None:
-        queue = _own(connection, "send_queue")
-    return connection if queue is None else queue
+    if _own(connection, "client") is not None:
+        return None, _own(connection, "send_queue")
+    return connection, getattr(connection, "_send_queue", None)
