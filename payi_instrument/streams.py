@@ -67,7 +67,7 @@ class Ending:
         self._delivery = delivery
         self._answer = weakref.ref(answer)  # the answer holds us, not the other way round
         self._hooks: list[tuple[dict[str, Any], str, Any]] = []
-        _open[weakref.ref(self, _forget)] = delivery
+        _open[self] = delivery
 
     def __del__(self) -> None:
         """End a call whose stream was dropped."""
@@ -81,7 +81,7 @@ class Ending:
 
     def _unhook(self) -> None:
         """Give the response its methods back; otherwise only a garbage collection would free it."""
-        _open.pop(weakref.ref(self), None)
+        _open.pop(self, None)
         hooks, self._hooks = self._hooks, []
         for own, name, before in hooks:
             own.pop(name, None)
@@ -135,24 +135,20 @@ class Ending:
         attach(self._answer(), result)
 
 
-_open: dict[weakref.ref[Ending], Delivery] = {}
+_open: weakref.WeakKeyDictionary[Ending, Delivery] = weakref.WeakKeyDictionary()
 """The calls that did not end, each with what is to deliver it, which may not go before."""
-
-
-def _forget(ending: weakref.ref[Ending]) -> None:
-    _open.pop(ending, None)
 
 
 def abandon_open() -> None:
     """End the calls whose streams are still open, at the exit of the process."""
-    for reference in list(_open):  # in one step: other threads may still open streams
+    for reference in _open.keyrefs():  # in one step: other threads may still open streams
         if (ending := reference()) is not None:
             ending.abandon()
 
 
 def _leave_to_parent() -> None:
     """Take no part in the calls of the process that this one was forked from: it ends them."""
-    for reference in list(_open):
+    for reference in _open.keyrefs():
         if (ending := reference()) is not None:
             ending.call.leave()
     _open.clear()
