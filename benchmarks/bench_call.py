@@ -247,7 +247,9 @@ def _sync_stream(wire: _Wire, metered: bool) -> float:
     begin = time.perf_counter()
     for _ in range(_TIMED):
         next(stream)
-    return (time.perf_counter() - begin) / _TIMED
+    took = time.perf_counter() - begin
+    stream.close()
+    return took / _TIMED
 
 
 def _async_stream(wire: _Wire, metered: bool) -> float:
@@ -272,7 +274,9 @@ def _async_stream(wire: _Wire, metered: bool) -> float:
         begin = time.perf_counter()
         for _ in range(_TIMED):
             await anext(stream)
-        return (time.perf_counter() - begin) / _TIMED
+        took = time.perf_counter() - begin
+        await stream.close()
+        return took / _TIMED
 
     return asyncio.run(run())
 

@@ -61,7 +61,8 @@ def samples(kind: str, *names: str) -> pytest.MarkDecorator:
             ask = {**(file["speech"] if "speech" in method else file["ask"]), **sample.get("ask", {})}
             ask = {member: value for member, value in ask.items() if value is not None}
             whole = {**sample, "method": method, "ask": ask}
-            found.append(pytest.param(whole, id=f"{name}: {sample['name']}", marks=needs(method)))
+            row = f"{sample['row']} " if "row" in sample else ""
+            found.append(pytest.param(whole, id=f"{row}{name}: {sample['name']}", marks=needs(method)))
     return pytest.mark.parametrize("sample", found)
 
 

@@ -1,4 +1,7 @@
-"""How calls of the openai SDK are metered: what is asked for, what is estimated, whose call it is. Rows P-5 and P-24."""
+"""How calls of the openai SDK are metered: what is asked for, what is estimated, whose call it is.
+
+Rows P-1 to P-3, P-5, P-8 and P-24.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,12 @@ from typing import TYPE_CHECKING, Any
 import openai
 import pytest
 from offline_openai import httpx
+from openai_answers import ANSWERS, response
 from pydantic import BaseModel
 from sampled import load
 
+from examples.openai_standin import Reply
+from payi_instrument import track_context
 from payi_instrument.providers._estimate import estimate_tokens
 from payi_instrument.testing import metered
 
@@ -26,6 +32,65 @@ if TYPE_CHECKING:
 ASK: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": "How many apples remain?"}]}
 CHUNKS = load("openai/chat")["streams"][0]["chunks"]
 TEXTS = load("texts")["texts"]
+
+
+def used(inputs: str, outputs: str) -> dict[str, Any]:
+    """The usage of the rows: 1000 in, 400 of them cached, and 300 out, 100 of them thoughts."""
+    return {
+        f"{inputs}_tokens": 1000,
+        f"{inputs}_tokens_details": {"cached_tokens": 400},
+        f"{outputs}_tokens": 300,
+        f"{outputs}_tokens_details": {"reasoning_tokens": 100},
+        "total_tokens": 1300,
+    }
+
+
+UNITS = {"text": (600, 200), "text_cache_read": (400, 0), "reasoning": (0, 100)}
+
+
+def test_p1_a_chat_with_cached_tokens_and_thoughts(sdk: OpenAI, standin: StandIn, meter: MemoryMeter) -> None:
+    standin.reply.usage = used("prompt", "completion")
+    sdk.chat.completions.create(**ASK)
+
+    assert [event.units for event in meter.events] == [UNITS]
+
+
+def test_p2_a_response_with_cached_tokens_and_thoughts(sdk: OpenAI, standin: StandIn, meter: MemoryMeter) -> None:
+    ask: Any = {"model": "gpt-5", "input": "How many apples remain?"}
+    standin.answers["/responses"] = lambda *_: {**response(Reply(), ask), "usage": used("input", "output")}
+    sdk.responses.create(**ask)
+
+    assert [(event.resource, event.units) for event in meter.events] == [("gpt-5", UNITS)]
+
+
+def test_p3_embeddings(sdk: OpenAI, standin: StandIn, meter: MemoryMeter) -> None:
+    standin.answers |= ANSWERS
+    sdk.embeddings.create(model="text-embedding-3-large", input=["two", "and two"])
+
+    assert [event.units for event in meter.events] == [{"text": (1200, 0)}]
+
+
+def test_p5_a_caller_who_asked_for_usage_gets_it_with_the_options_as_they_were(
+    sdk: OpenAI, standin: StandIn, meter: MemoryMeter
+) -> None:
+    options: Any = {"include_usage": True, "include_obfuscation": False}
+    chunks = list(sdk.chat.completions.create(**ASK, stream=True, stream_options=options))
+
+    assert standin.requests[-1].body["stream_options"] == options
+    assert chunks[-1].usage is not None
+    assert [event.units for event in meter.events] == [{"text": (1200, 400)}]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+def test_p8_tool_calls_are_recorded(sdk: OpenAI, standin: StandIn, meter: MemoryMeter, stream: bool) -> None:
+    function = {"name": "count", "arguments": '{"of": "apples"}'}
+    standin.reply.tool_calls = [{"id": "c1", "type": "function", "function": function}]
+    with track_context(log_prompt_and_response=True):
+        answer: Any = sdk.chat.completions.create(**ASK, stream=stream)
+        if stream:
+            list(answer)
+
+    assert [event.function_calls for event in meter.events] == [[("count", '{"of": "apples"}')]]
 
 
 @pytest.mark.parametrize("text", [pytest.param(text, id=text["name"]) for text in TEXTS])
