@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 from payi_instrument import scope as scopes
 from payi_instrument.call import Call
+from payi_instrument.context import override
 from payi_instrument.errors import LimitBlockedError
 from payi_instrument.guard import Guard
 from payi_instrument.streams import Ending
@@ -179,6 +180,13 @@ class SessionDriver:
         with request.sending():
             return await wrapped(*args, **kwargs)
 
+    def connect(self, wrapped: Callable[..., Any], opener: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Connect, and keep to ourselves what is meant for us; the session is that of the connection to come."""
+        with _ASK:
+            self._of(opener)
+            args, kwargs = self._sessions.connecting(opener, (args, kwargs))
+        return wrapped(*args, **kwargs)
+
     def leave(self) -> None:
         """End what is on its way: nothing more is heard of it."""
         for opened in list(self._open.values()):
@@ -283,7 +291,7 @@ class SessionDriver:
         """Return the call that is asked for; None where nobody needs one before there is an answer."""
         if not scopes.has_scope():
             return None
-        who = scopes.attribution(scope)
+        who = override(scopes.attribution(scope), ask.facts.headers)
         if not ask.told_apart and not who.limit_ids:
             return None
         refused = opened.refused

@@ -161,6 +161,7 @@ class Installation:
             sessions = SessionDriver(provider, provider.sessions, runtime)
             self._stand_in(provider.sessions.receive, sessions.receive, sessions.areceive)
             self._stand_in(provider.sessions.send, sessions.send, sessions.asend)
+            self._stand_in(provider.sessions.connect, sessions.connect, sessions.connect)
             self._undo.append(sessions.leave)
         for view in provider.views:
             self._when_imported(view.module, partial(self._add_view, view=view))

@@ -137,14 +137,17 @@ class Session(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sessions:
-    """Name an SDK's functions that receive a message of a session and return it, and those that send one.
+    """Name an SDK's functions that receive a message of a session and return it, that send one, and that connect.
 
+    `connecting` returns the arguments to connect with: our headers out.
     `place` returns the connection that something speaks over, None for what is to open one; and what messages wait in
     meanwhile, None where they do not. Both live as long as what speaks.
     """
 
     receive: tuple[Target, ...]
     send: tuple[Target, ...]
+    connect: tuple[Target, ...]
+    connecting: Callable[[Any, Arguments], Arguments]
     open: Callable[[Any], Session]
     place: Callable[[Any], tuple[Any, Any]]
 

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 import openai
 import pytest
-from openai.resources.realtime.realtime import RealtimeConnection
+from openai.resources.realtime.realtime import RealtimeConnection, RealtimeConnectionManager
 from openai_answers import response
 from openai_socket import SocketStandIn
 from sampled import needs
 
 from examples.openai_standin import Reply
-from payi_instrument import LimitBlockedError, track_context
+from payi_instrument import LimitBlockedError, create_headers, track_context
 from payi_instrument.streams import abandon_open
 from payi_instrument.testing import metered
 
@@ -144,7 +144,7 @@ def test_a_turn_of_a_realtime_session_is_one_event(awaited: bool) -> None:
     assert (event.category, event.resource, event.units) == ("system.openai", "gpt-realtime", UNITS)
     assert (event.provider_response_id, event.attribution.user_id) == ("resp_1", "ada")
     assert event.function_calls == [("count", None)]
-    assert event.provider_uri == f"{server.url}/".replace("http:", "https:")
+    assert event.provider_uri in {f"{server.url}/", f"{server.url}/".replace("http:", "https:")}
     assert (event.time_to_first_token_ms or 0) <= (event.end_to_end_latency_ms or 0)
     assert result.cost.total.base == pytest.approx(
         (65 * 4 + 54 * 0.4 + 3 * 32 + 10 * 0.4 + 30 * 16 + 91 * 64) / 1_000_000
@@ -1143,3 +1143,41 @@ async def test_a_wait_that_is_cancelled_while_lost_calls_are_booked_loses_none_o
         told = {event.event_id: (event.http_status_code, event.units) for event in meter.events}
 
     assert list(told.values()) == [(299, {})] * 2
+
+
+@pytest.mark.skipif(not hasattr(RealtimeConnectionManager, "_connect_ws"), reason="this SDK connects in one piece")
+@pytest.mark.parametrize("awaited", [False, True], ids=["sync", "async"])
+def test_headers_of_ours_that_a_session_is_opened_with_count_and_stay_here(awaited: bool) -> None:
+    seen: list[Any] = []
+    own = create_headers(user_id="ada") | {"X-Own": "stays"}
+
+    async def atalk(client: openai.AsyncOpenAI) -> None:
+        async with client.realtime.connect(model="gpt-realtime", extra_headers=own) as connection:
+            seen.append(connection._connection.request.headers)
+            await connection.response.create()
+            await auntil(connection, "response.done")
+            with pytest.raises(LimitBlockedError):
+                await connection.response.create()
+
+    def talk(client: openai.OpenAI) -> None:
+        with client.realtime.connect(model="gpt-realtime", extra_headers=own) as connection:
+            seen.append(connection._connection.request.headers)
+            connection.response.create()
+            until(connection, "response.done")
+            with pytest.raises(LimitBlockedError):
+                connection.response.create()
+
+    limited = create_headers(limit_ids=["full"])
+    with SocketStandIn(realtime, SESSION) as server, metered() as meter:
+        meter.client.limits.create(limit_name="Full", limit_id="full", max=1e-9, limit_type="block")
+        if awaited:
+            asyncio.run(atalk(aconnected(server).with_options(default_headers=limited)))
+        else:
+            talk(connected(server).with_options(default_headers=limited))
+        told = [
+            (event.http_status_code, event.attribution.user_id, event.attribution.limit_ids) for event in meter.events
+        ]
+
+    assert told == [(200, "ada", ("full",)), (424, "ada", ("full",))]
+    assert [name for name in seen[0] if name.lower().startswith("xproxy")] == []
+    assert seen[0]["X-Own"] == "stays"

@@ -19,7 +19,7 @@ from payi_instrument.providers._base import Arguments, Kind, Shape, StreamParts,
 from payi_instrument.providers.openai.endpoints import endpoint_of
 from payi_instrument.providers.openai.hosts import CATEGORIES, ROUTERS, identity_of, sdk
 from payi_instrument.providers.openai.sessions import SESSIONS
-from payi_instrument.providers.openai.wire import Lenient, named, parsed
+from payi_instrument.providers.openai.wire import Lenient, named, parsed, texts_of
 from payi_instrument.wire.headers import CLIENT_FAILURE, PREFIX
 
 if TYPE_CHECKING:
@@ -100,8 +100,7 @@ def _headers(client: Any, options: Any) -> dict[str, str]:
     headers: object = options.headers
     if isinstance(headers, dict):
         found |= cast("dict[str, object]", headers)
-    texts = {name: value.decode("latin-1") if isinstance(value, bytes) else value for name, value in found.items()}
-    return {name: value for name, value in texts.items() if isinstance(value, str)}
+    return texts_of(found)
 
 
 def _wants_usage(body: Mapping[str, Any]) -> bool:

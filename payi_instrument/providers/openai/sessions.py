@@ -12,7 +12,7 @@ from payi_instrument.providers._base import Session, Sessions, Shape, Target
 from payi_instrument.providers.openai.live import LiveSession
 from payi_instrument.providers.openai.realtime import RealtimeSession
 from payi_instrument.providers.openai.responses_socket import ResponsesSession
-from payi_instrument.providers.openai.sockets import connection_of, place_of
+from payi_instrument.providers.openai.sockets import connection_of, place_of, without_ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,18 +44,24 @@ def _targets(*functions: str) -> tuple[Target, ...]:
     )
 
 
-_OPENERS = tuple(
-    Target(module, f"{prefix}{name}Manager.send", Shape.SYNC, optional=True)
-    for module, name in _CONNECTIONS.items()
-    for prefix in ("", "Async")
-)
+def _openers(function: str) -> tuple[Target, ...]:
+    """Return a function of the managers that is called the same sync and async."""
+    return tuple(
+        Target(module, f"{prefix}{name}Manager.{function}", Shape.SYNC, optional=True)
+        for module, name in _CONNECTIONS.items()
+        for prefix in ("", "Async")
+    )
+
+
 _LANES = (
     Target("openai.lib.responses_websocket", "ResponsesWebSocketLane.send", Shape.SYNC, optional=True),
     Target("openai.lib.responses_websocket", "AsyncResponsesWebSocketLane.send", Shape.ASYNC, optional=True),
 )
 SESSIONS = Sessions(
     receive=_targets("recv_bytes"),
-    send=(*_targets("send", "send_raw"), *_OPENERS, *_LANES),
+    send=(*_targets("send", "send_raw"), *_openers("send"), *_LANES),
+    connect=_openers("_connect_ws"),
+    connecting=without_ours,
     open=_open,
     place=place_of,
 )

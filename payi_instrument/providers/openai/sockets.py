@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 from payi_instrument.event import CallFacts
 from payi_instrument.providers.openai.hosts import category_of, identity_of, sdk
-from payi_instrument.providers.openai.wire import members, named, parsed
-from payi_instrument.wire.headers import PayiCategories
+from payi_instrument.providers.openai.wire import members, named, parsed, texts_of
+from payi_instrument.wire.headers import PREFIX, PayiCategories
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from payi_instrument.providers._base import Arguments
 
 _OF_AZURE = frozenset({"deployment", "api-version"})
 """What only Azure asks for in the URL of a connection, behind whatever host."""
@@ -45,6 +48,7 @@ class Socket:
         """Take a connection, or what is to open one."""
         self.host, self.category, self.model = _leads_to(speaker)
         """`model` is what was asked for; a session that did not ask has what it is told to have."""
+        self._headers = _headers(speaker)
         self._facts: dict[tuple[object, str | None], CallFacts] = {}
 
     def facts(self, endpoint: object, model: str | None, body: Mapping[str, Any] | None = None) -> CallFacts:
@@ -57,6 +61,7 @@ class Socket:
             library=sdk(),
             host=self.host,
             streamed=True,
+            headers=self._headers,
             body=body or {},
             endpoint=endpoint,
         )
@@ -78,6 +83,29 @@ def _leads_to(speaker: Any) -> tuple[str | None, str, str | None]:
     on_azure = not _OF_AZURE.isdisjoint(asked) or "api-key" in headers
     category = PayiCategories.azure_openai if on_azure else category_of((), host or "")
     return host, category, next((asked[name][0] for name in ("model", "deployment") if name in asked), None)
+
+
+def _headers(speaker: Any) -> dict[str, str]:
+    """Return the headers of ours that a connection is opened with: its client's, and its own before those."""
+    found: dict[str, object] = {}
+    for given in (
+        getattr(_own(speaker, "client"), "_custom_headers", None),
+        _own(speaker, "extra_headers"),
+        getattr(speaker, "_extra_headers", None),
+    ):
+        found |= given or {}
+    return texts_of({name: value for name, value in found.items() if name.lower().startswith(PREFIX)})
+
+
+def without_ours(opener: Any, arguments: Arguments) -> Arguments:
+    """Return what a connection is opened with, `(extra_query, extra_headers)`, without headers of ours."""
+    ours = dict.fromkeys(_headers(opener), sys.modules["openai"].Omit())
+    positional, keyword = arguments
+    if not ours:
+        return arguments
+    if len(positional) > 1:
+        return (positional[0], {**positional[1], **ours}, *positional[2:]), keyword
+    return positional, {**keyword, "extra_headers": {**keyword["extra_headers"], **ours}}
 
 
 def _own(speaker: Any, name: str) -> Any:

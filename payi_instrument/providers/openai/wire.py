@@ -96,6 +96,12 @@ def named(value: Any) -> str | None:
     return str(value) if isinstance(value, int) else None
 
 
+def texts_of(headers: Mapping[str, object]) -> dict[str, str]:
+    """Return the headers whose values are texts, those in bytes too; what only leaves others out is none."""
+    found = {name: value.decode("latin-1") if isinstance(value, bytes) else value for name, value in headers.items()}
+    return {name: value for name, value in found.items() if isinstance(value, str)}
+
+
 def failure_of(error: Any) -> tuple[str, str | None] | None:
     """Return the code and the message of an error that an answer or an event of a stream bears, None without one."""
     if not error:
