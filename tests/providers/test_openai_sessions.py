@@ -1149,7 +1149,7 @@ async def test_a_wait_that_is_cancelled_while_lost_calls_are_booked_loses_none_o
 @pytest.mark.parametrize("awaited", [False, True], ids=["sync", "async"])
 def test_headers_of_ours_that_a_session_is_opened_with_count_and_stay_here(awaited: bool) -> None:
     seen: list[Any] = []
-    own = create_headers(user_id="ada") | {"X-Own": "stays"}
+    own = create_headers(user_id="ada", limit_ids=["full"]) | {"X-Own": "stays"}
 
     async def atalk(client: openai.AsyncOpenAI) -> None:
         async with client.realtime.connect(model="gpt-realtime", extra_headers=own) as connection:
@@ -1167,13 +1167,13 @@ def test_headers_of_ours_that_a_session_is_opened_with_count_and_stay_here(await
             with pytest.raises(LimitBlockedError):
                 connection.response.create()
 
-    limited = create_headers(limit_ids=["full"])
+    every = create_headers(account_name="acme")
     with SocketStandIn(realtime, SESSION) as server, metered() as meter:
         meter.client.limits.create(limit_name="Full", limit_id="full", max=1e-9, limit_type="block")
         if awaited:
-            asyncio.run(atalk(aconnected(server).with_options(default_headers=limited)))
+            asyncio.run(atalk(aconnected(server).with_options(default_headers=every)))
         else:
-            talk(connected(server).with_options(default_headers=limited))
+            talk(connected(server).with_options(default_headers=every))
         told = [
             (event.http_status_code, event.attribution.user_id, event.attribution.limit_ids) for event in meter.events
         ]
