@@ -16,7 +16,7 @@ from payi_instrument.context import override
 from payi_instrument.event import CallFacts, Usage, UsageEvent
 from payi_instrument.guard import Guard
 from payi_instrument.ids import derived_id, new_id
-from payi_instrument.jobs import Begun, Jobs
+from payi_instrument.jobs import Jobs
 from payi_instrument.stack import stack_trace
 from payi_instrument.wire.headers import (
     BLOCKED,
@@ -233,10 +233,8 @@ class Call:
         if self._reader is not None:
             usage = self._known(self._read(_read_chunks, self))
             if self.facts.reports_later and not usage.units:
-                self._begin_job(usage)
+                self._settings.jobs.note(self.facts, usage, self.attribution)
                 usage = Usage()  # this event is the failure's; that of the job is still to come, under its own id
-            elif usage.once:
-                self._take_job(usage)
         if not self.facts.costs and not usage.units:
             return None
         failure = None
@@ -249,6 +247,7 @@ class Call:
                 properties[PayiPropertyNames.failure_description] = str(error)[:_MAX_DESCRIPTION]
         if failure is not None and failure.usage is not None:
             usage = failure.usage
+        self.facts, self.attribution = self._settings.jobs.taken(self.facts, usage, self.attribution)
         event = self._event(usage, properties)
         event.http_status_code = failure.status if failure is not None else CLIENT_FAILURE
         if failure is not None:
@@ -291,10 +290,9 @@ class Call:
             return None
         usage = self._known(self._read(read, source))
         if self.facts.reports_later and not usage.units:
-            self._begin_job(usage)
+            self._settings.jobs.note(self.facts, usage, self.attribution)
             return None
-        if usage.once:
-            self._take_job(usage)
+        self.facts, self.attribution = self._settings.jobs.taken(self.facts, usage, self.attribution)
         event = self._event(usage, {})
         event.http_status_code = _OK
         with _READ:
@@ -318,21 +316,6 @@ class Call:
         if usage is None:
             self._properties[CAPTURE_ERROR] = "true"
         return usage or Usage()
-
-    def _begin_job(self, usage: Usage) -> None:
-        """Keep for whom work was begun, when this call began it or spoke to it."""
-        spoken_to = self.facts.job
-        job = spoken_to or usage.job or usage.response_id
-        if self.facts.costs and job is not None:
-            begun = Begun(self.attribution, self.facts.resource or usage.resource)
-            self._settings.jobs.begin(job, begun, anew=spoken_to is not None)
-
-    def _take_job(self, usage: Usage) -> None:
-        """Be the call of whoever began the work, for what they asked for."""
-        begun = self._settings.jobs.of(usage.response_id, usage.job)
-        if begun is not None:
-            self.attribution = begun.attribution
-            self.facts = replace(self.facts, resource=self.facts.resource or begun.resource)
 
     def _known(self, usage: Usage) -> Usage:
         """Leave out an estimate of work that goes on: whoever sees its end knows what it used."""

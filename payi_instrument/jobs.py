@@ -6,10 +6,11 @@ Background responses, runs of a thread, turns of an agent's session. Source: dec
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from payi_instrument.event import Attribution
+    from payi_instrument.event import Attribution, CallFacts, Usage
 
 _MOST = 10_000
 """How many jobs are remembered; the oldest are forgotten first."""
@@ -28,6 +29,19 @@ class Jobs:
     def __init__(self) -> None:
         """Begin without any."""
         self._begun: dict[str, Begun] = {}
+
+    def note(self, facts: CallFacts, usage: Usage, who: Attribution) -> None:
+        """Remember for whom work goes on, when a call began it or spoke to it."""
+        job = facts.job or usage.job or usage.response_id
+        if facts.costs and job is not None:
+            self.begin(job, Begun(who, facts.resource or usage.resource), anew=facts.job is not None)
+
+    def taken(self, facts: CallFacts, usage: Usage, who: Attribution) -> tuple[CallFacts, Attribution]:
+        """Return whose call a usage is, and what it is about: of work that was begun here, the beginner's."""
+        begun = self.of(usage.response_id, usage.job) if usage.once else None
+        if begun is None:
+            return facts, who
+        return replace(facts, resource=facts.resource or begun.resource), begun.attribution
 
     def begin(self, job: str, begun: Begun, *, anew: bool = False) -> None:
         """Remember who began a job; the first counts, unless it goes on `anew`, as a conversation does with each word."""

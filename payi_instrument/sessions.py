@@ -113,21 +113,14 @@ class SessionDriver:
         try:
             message = wrapped(*args, **kwargs)
         except Exception as error:
-            lost = self._lost(connection, error)
-            try:
+            with self._losing(connection, error) as lost:
                 while lost:
                     lost.pop().fail(error)
-            finally:  # cancelled
-                for unfinished in lost:
-                    unfinished.fail_later(error)
             raise
         ending = self._take(connection, message)
         if ending is not None:
-            try:
+            with self._keeping(connection, message):
                 ending.finish(ending.call.finish_stream)
-            except BaseException:  # interrupted: the event is kept by the delivery, the message by us
-                self._keep(connection, message)
-                raise
         return message
 
     async def areceive(
@@ -139,21 +132,14 @@ class SessionDriver:
         try:
             message = await wrapped(*args, **kwargs)
         except Exception as error:
-            lost = self._lost(connection, error)
-            try:
+            with self._losing(connection, error) as lost:
                 while lost:
                     await lost.pop().afail(error)
-            finally:  # cancelled
-                for unfinished in lost:
-                    unfinished.fail_later(error)
             raise
         ending = self._take(connection, message)
         if ending is not None:
-            try:
+            with self._keeping(connection, message):
                 await ending.afinish(ending.call.finish_stream)
-            except BaseException:  # cancelled: the event is kept by the delivery, the message by us
-                self._keep(connection, message)
-                raise
         return message
 
     def send(self, wrapped: Callable[..., Any], speaker: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -219,9 +205,15 @@ class SessionDriver:
                 return opened.kept.popleft()
         return _NO_MESSAGE
 
-    def _keep(self, connection: Any, message: Any) -> None:
-        with _SEE:
-            self._of(connection).kept.append(message)
+    @contextmanager
+    def _keeping(self, connection: Any, message: Any) -> Generator[None]:
+        """Keep a message whose receiver is interrupted; its event is kept by the delivery."""
+        try:
+            yield
+        except BaseException:
+            with _SEE:
+                self._of(connection).kept.append(message)
+            raise
 
     def _take(self, connection: Any, message: Any) -> Ending | None:
         """Show a message to its answer's call; return what ends it, if it is the last one."""
@@ -258,6 +250,16 @@ class SessionDriver:
             ending = Ending(call, self._runtime.delivery, connection)
         opened.endings[turn.key] = ending
         return ending
+
+    @contextmanager
+    def _losing(self, connection: Any, error: Exception) -> Generator[list[Ending]]:
+        """Give the answers that a lost connection leaves unfinished; those that are not ended here are ended later."""
+        lost = self._lost(connection, error)
+        try:
+            yield lost
+        finally:
+            for unfinished in lost:
+                unfinished.fail_later(error)
 
     def _lost(self, connection: Any, error: Exception) -> list[Ending]:
         """Return the answers that a connection that ended leaves unfinished, those that did not begin included."""

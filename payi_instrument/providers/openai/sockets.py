@@ -122,6 +122,6 @@ def connection_of(speaker: Any) -> Any:
 def place_of(speaker: Any) -> tuple[Any, Any]:
     """Return the connection that something speaks over, None for a manager; and the queue of what waits to be sent."""
     connection = connection_of(speaker)
-    if _own(connection, "client") is not None:
-        return None, _own(connection, "send_queue")
-    return connection, getattr(connection, "_send_queue", None)
+    if hasattr(connection, "_connection"):  # asked for each message; a manager hides its members
+        return connection, getattr(connection, "_send_queue", None)
+    return None, _own(connection, "send_queue")
