@@ -6,10 +6,10 @@ wire-api section 1.7.
 
 from __future__ import annotations
 
-import random
 import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from random import SystemRandom
 from typing import TYPE_CHECKING
 
 from payi_instrument.client.log import logger, without_secrets
@@ -27,6 +27,7 @@ _SERVER_FAULT = 500
 _FIRST_DELAY_S = 0.5
 _LONGEST_DELAY_S = 8.0
 _JITTER = 0.25
+_spread = SystemRandom().random  # not `random`'s own generator: a program that seeds it keeps its numbers
 _LONGEST_ASKED_S = 60.0
 _MAX_REDIRECTS = 20
 
@@ -102,7 +103,7 @@ def delay(retries: int, headers: Mapping[str, str] | None) -> float:
     if asked is not None and 0 < asked <= _LONGEST_ASKED_S:
         return asked
     longest: float = min(_FIRST_DELAY_S * 2.0 ** min(retries, 10), _LONGEST_DELAY_S)
-    return longest * (1 - _JITTER * random.random())  # noqa: S311  # it spreads callers, it hides nothing
+    return longest * (1 - _JITTER * _spread())
 
 
 def _asked_for(headers: Mapping[str, str]) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import importlib
+import random
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +30,10 @@ def refusals(*statuses: int) -> list[Answer]:
 def test_e9_without_a_word_from_the_meter_the_pause_is_the_clients(caller: Caller, server: LoopbackMeter) -> None:
     server.instead.append(Answer(500))
     caller.open(server.url)
+    numbers = random.getstate()
 
     assert caller("limits.with_raw_response.list").retries_taken == 1
+    assert random.getstate() == numbers  # a program that seeds them gets the same ones, metered or not
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 413, 422])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from contextlib import suppress
 from socket import SHUT_RDWR
 from typing import TYPE_CHECKING, Any, Self
 
@@ -27,6 +28,7 @@ class SocketStandIn:
         self._greeting = greeting
         self.heard: list[dict[str, Any]] = []
         self._server = serve(self._talk, "127.0.0.1", 0)
+        self._connections: list[ServerConnection] = []
         self.url = f"http://127.0.0.1:{self._server.socket.getsockname()[1]}/v1"
         self.socket_url = self.url.replace("http:", "ws:")
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
@@ -38,11 +40,15 @@ class SocketStandIn:
     def __exit__(self, *error: object) -> None:
         self._server.shutdown()
         self._thread.join()
+        for connection in self._connections:  # one that a test left open would keep threads on both sides
+            with suppress(OSError):
+                connection.socket.shutdown(SHUT_RDWR)
 
     def _talk(self, connection: ServerConnection) -> None:
-        for event in self._greeting:
-            connection.send(json.dumps(event))
+        self._connections.append(connection)
         try:
+            for event in self._greeting:
+                connection.send(json.dumps(event))
             for message in connection:
                 heard = json.loads(message)
                 self.heard.append(heard)
