@@ -70,7 +70,7 @@ class CallFacts:
 
     `endpoint` is what the provider's file reads the call by. `costs`: the call itself is billed, so it may be stopped, and
     its failure is an event. `reports_later`: only a usage that the provider reported makes an event, since the work goes
-    on after the call; `job` is the work that the call speaks to, where its path says so. `sound`: the answer's body is sound
+    on after the call; `job` is the work that the call speaks to, where its URL says so. `sound`: the answer's body is sound
     and says nothing of a usage. `routed`: the host chose the model, so the one that served is the one that is paid.
     """
 
@@ -98,8 +98,7 @@ class Usage:
     `estimated` says that the provider reported no usage and the units are our estimate. `failure` is the code and message
     of an answer that says it failed. `once`: whoever reads this answer again, later or elsewhere, reads the same usage, so
     that its event id is made of the response id. `job` is the work that it is a part of, where that has another id.
-    `beside` is what other models used for the same answer; each names its
-    `resource`.
+    `beside` is what other models used for the same answer; each names its `resource`.
     """
 
     units: Units = field(default_factory=dict[str, tuple[int, int]])

@@ -10,8 +10,9 @@ import os
 import threading
 import time
 import tracemalloc
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,15 @@ SESSION = {
     },
 }
 over_a_socket = needs("responses.connect")
+JOINED = [
+    pytest.param(
+        {"call_id": "rtc_1"},
+        marks=pytest.mark.skipif(
+            "call_id" not in signature(RealtimeConnectionManager).parameters, reason="this SDK joins by a query"
+        ),
+    ),
+    {"model": "gpt-realtime", "extra_query": {"call_id": "rtc_1"}},
+]
 SOUND = base64.b64encode(bytes(4800)).decode()  # a tenth of a second
 
 
@@ -957,6 +967,39 @@ def test_a_transcript_is_counted_as_it_says_or_estimated(
 
     assert (event.resource, event.units) == (model, units)
     assert "system.capture_error" not in event.properties
+
+
+@pytest.mark.parametrize("is_metered", [True, False], ids=["metered from the start", "connected before"])
+@pytest.mark.parametrize("joined", JOINED, ids=["call_id", "extra_query"])
+def test_what_is_heard_on_two_connections_that_joined_a_call_counts_once(
+    joined: dict[str, Any], is_metered: bool
+) -> None:
+    said = {
+        "type": "conversation.item.input_audio_transcription.completed",
+        "item_id": "i",
+        "content_index": 0,
+        "transcript": "How many apples?",
+        "usage": {"type": "duration", "seconds": 3},
+    }
+
+    def hear(connection: Any) -> None:
+        connection.response.create()
+        until(connection, said["type"])
+
+    with SocketStandIn(lambda message: [*realtime(message), said], SESSION) as server, ExitStack() as leaving:
+        connections = [connected(server).realtime.connect(**joined) for _ in range(2)]
+        entered = [] if is_metered else [connection.enter() for connection in connections]
+        meter = leaving.enter_context(metered())
+        meter.client.limits.create(limit_name="L", limit_id="l", max=1)
+        with track_context(limit_ids=["l"]):
+            for connection in entered or [connection.enter() for connection in connections]:
+                hear(connection)
+                connection.close()
+        heard = meter.events
+        booked = meter.client.limits.retrieve("l").limit.totals.requests.total
+
+    assert [event.units for event in heard] == [UNITS, {"audio_seconds": (3, 0)}] * 2
+    assert booked == 2
 
 
 def test_an_interrupt_while_an_event_is_booked_loses_no_message(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,6 +127,7 @@ class TurnReader:
             if self._heard:
                 units["audio"] = (0, ceil(self._heard / _BYTES_PER_TOKEN))
             found.units, found.estimated = units, True
+        found.once = self._facts.job is not None and not found.estimated  # all who joined the call hear the same
         return found
 
 
@@ -161,7 +162,10 @@ class TranscriptReader:
     def usage(self) -> Usage:
         """Return what was used, as the event reported it; else an estimate."""
         told = members(self._event)
-        return read_transcription(self._facts, {"text": told.get("transcript") or "", **told})
+        found = read_transcription(self._facts, {"text": told.get("transcript") or "", **told})
+        found.response_id = f"{told.get('item_id')}/{told.get('content_index')}"
+        found.once = self._facts.job is not None and not found.estimated
+        return found
 
 
 _TURN = Endpoint(read, TurnReader)

@@ -46,7 +46,7 @@ class Socket:
 
     def __init__(self, speaker: Any) -> None:
         """Take a connection, or what is to open one."""
-        self.host, self.category, self.model = _leads_to(speaker)
+        self.host, self.category, self.model, self._joined = _leads_to(speaker)
         """`model` is what was asked for; a session that did not ask has what it is told to have."""
         self._headers = _headers(speaker)
         self._facts: dict[tuple[object, str | None], CallFacts] = {}
@@ -64,17 +64,20 @@ class Socket:
             headers=self._headers,
             body=body or {},
             endpoint=endpoint,
+            job=self._joined,
         )
         if body is None:
             self._facts[endpoint, model] = found
         return found
 
 
-def _leads_to(speaker: Any) -> tuple[str | None, str, str | None]:
-    """Return the base URL, the category and the model that a connection was opened with, or is to be."""
+def _leads_to(speaker: Any) -> tuple[str | None, str, str | None, str | None]:
+    """Return the base URL and the category of a connection, the model it asks for and the call that it joins, if it does."""
     client = _own(speaker, "client")
     if client is not None:
-        return *identity_of(client), named(_own(speaker, "model"))
+        given: Mapping[str, object] = _own(speaker, "extra_query") or {}
+        model, joined = (named(given.get(name)) or named(_own(speaker, name)) for name in ("model", "call_id"))
+        return *identity_of(client), model, joined
     request = getattr(getattr(speaker, "_connection", None), "request", None)
     url = urlsplit(getattr(request, "path", None) or "")
     asked = parse_qs(url.query)
@@ -82,7 +85,8 @@ def _leads_to(speaker: Any) -> tuple[str | None, str, str | None]:
     host = f"https://{headers['Host']}{url.path.rpartition('/')[0]}/" if headers.get("Host") else None
     on_azure = not _OF_AZURE.isdisjoint(asked) or "api-key" in headers
     category = PayiCategories.azure_openai if on_azure else category_of((), host or "")
-    return host, category, next((asked[name][0] for name in ("model", "deployment") if name in asked), None)
+    model = next((asked[name][0] for name in ("model", "deployment") if name in asked), None)
+    return host, category, model, asked["call_id"][0] if "call_id" in asked else None
 
 
 def _headers(speaker: Any) -> dict[str, str]:
