@@ -30,9 +30,9 @@ from payi_instrument.wire.headers import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-    from payi_instrument.event import Result
+    from payi_instrument.event import Attribution, Result
     from payi_instrument.mappings import Mappings
     from payi_instrument.providers._base import Arguments, Provider, StreamReader
     from payi_instrument.scope import Scope
@@ -47,6 +47,10 @@ _READ = Guard("read an answer's usage")
 
 class Gate(Protocol):
     """Decide before a call whether its limits have room; raises `LimitBlockedError` when not."""
+
+    def limits_of(self, who: Attribution) -> Sequence[str]:
+        """Return the limits that a call counts on, as far as they are known."""
+        ...
 
     def check(self, call: Call) -> None:
         """Look at the limits of a call."""

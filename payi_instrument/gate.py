@@ -11,6 +11,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from payi_instrument import scope as scopes
 from payi_instrument.delivery.worker import Worker
 from payi_instrument.errors import LimitBlockedError
 from payi_instrument.guard import Guard, logger
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from payi_instrument.config import Config
     from payi_instrument.delivery.known import KnownLimits
     from payi_instrument.delivery.meter import Meter
+    from payi_instrument.event import Attribution
 
 _ASK = Guard("read limits before a call")
 _REPORT = Guard("report a refused call")
@@ -48,7 +50,7 @@ class BlockGate:
 
     def check(self, call: Call) -> None:
         """Raise `LimitBlockedError`, the refusal reported, when a block limit of the call is full."""
-        limit_ids = call.attribution.limit_ids
+        limit_ids = self.limits_of(call.attribution)
         if not limit_ids:
             return
         if asked_for := self._to_ask(limit_ids):
@@ -63,7 +65,7 @@ class BlockGate:
 
     async def acheck(self, call: Call) -> None:
         """Raise `LimitBlockedError`, the refusal reported, when a block limit of the call is full."""
-        limit_ids = call.attribution.limit_ids
+        limit_ids = self.limits_of(call.attribution)
         if not limit_ids:
             return
         if asked_for := self._to_ask(limit_ids):
@@ -75,6 +77,19 @@ class BlockGate:
                     result = await self._delivery.adeliver(event)
                     call.settled(result)
             raise LimitBlockedError(blocking, result)
+
+    def limits_of(self, who: Attribution) -> tuple[str, ...]:
+        """Return the limits that a call counts on: those it names, and the one of its use-case instance.
+
+        Nothing was spent on an instance that begins here. What a remote meter gives to one is known from its results.
+        """
+        name, use_case_id = who.use_case_name, who.use_case_id
+        if name is None or use_case_id is None:
+            return who.limit_ids
+        automatic = self._known.automatic_limits(name, use_case_id)
+        if automatic is None and not scopes.began_here(use_case_id):
+            automatic = self._meter.automatic_limits(name, use_case_id)
+        return tuple(dict.fromkeys((*who.limit_ids, *automatic))) if automatic else who.limit_ids
 
     def _to_ask(self, limit_ids: Iterable[str]) -> list[str]:
         """Return the limits that have to be asked for before this call may go; a limit's type never changes."""
@@ -110,7 +125,10 @@ class BlockGate:
     def _learn(self, limit_ids: list[str], found: Mapping[str, LimitResult], asked: float) -> None:
         """Take the meter's answer; a limit that it does not know, or no longer, stops nothing."""
         self._is_down = False
-        self._known.learn({limit_id: found.get(limit_id) or _NO_LIMIT for limit_id in limit_ids}, asked)
+        noted = limit_ids
+        if self._meter.embedded:  # which is asked again each time; most instances have no limit to remember
+            noted = [limit_id for limit_id in limit_ids if limit_id in found or self._known.standing(limit_id)]
+        self._known.learn({limit_id: found.get(limit_id) or _NO_LIMIT for limit_id in noted}, asked)
 
     def _not_reached(self, error: Exception) -> None:
         self._is_down = True

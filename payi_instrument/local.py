@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from payi_instrument.engine.address import Address
 from payi_instrument.engine.ledger import Ingest
 from payi_instrument.engine.loop_commit import LoopCommitter
+from payi_instrument.engine.use_cases import limit_id as limit_of_instance
 from payi_instrument.errors import PayiError
 from payi_instrument.wire.codes import ContractError
 from payi_instrument.wire.result import LaterResult, XproxyError, XproxyResult
@@ -75,6 +76,10 @@ class LocalTransport:
             outcomes = await self._committer.put([Ingest(self._application, event) for event in events])
         return [_result(outcome) for outcome in outcomes]
 
+    def automatic_limits(self, use_case_name: str, use_case_id: str) -> tuple[str, ...]:
+        """Return the limit that a use-case instance has if its definition gives it one."""
+        return (limit_of_instance(use_case_name, use_case_id),)
+
     def limit_states(self, limit_ids: Sequence[str], timeout: float | None = None) -> Mapping[str, LimitResult]:  # noqa: ARG002
         """Return how limits stand now; unknown ids are left out. There is no network to wait for."""
         return self._engine().limit_states(list(limit_ids), self._application)
@@ -123,7 +128,9 @@ class LocalTransport:
 def _result(outcome: Outcome) -> XproxyResult:
     if isinstance(outcome, ContractError):
         return XproxyResult(error=XproxyError(code=outcome.code, message=outcome.message))
-    return outcome.result() if outcome.notes else LaterResult.made_by(outcome.result)
+    if outcome.notes or outcome.has_automatic_limit:  # it says what its reader does not know yet
+        return outcome.result()
+    return LaterResult.made_by(outcome.result)
 
 
 _engines: weakref.WeakValueDictionary[Address, Engine] = weakref.WeakValueDictionary()

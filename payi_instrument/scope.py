@@ -296,6 +296,15 @@ def attribution(scope: Scope | None) -> Attribution:
     return base.with_use_case_id(owner.instance_id()) if owner is not None else base
 
 
+def began_here(use_case_id: str) -> bool:
+    """Say whether an instance with this id was begun by the scope that this code runs in, or by the global values."""
+    scope = current()
+    owner = scope if scope is None or scope.mints else scope.minter
+    return any(
+        began is not None and getattr(began, "_instance_id", None) == use_case_id for began in (owner, _Global.scope)
+    )
+
+
 def _same_use_case(outer: Values | None, inner: Values) -> bool:
     if outer is None or outer.use_case is None or inner.use_case is None:
         return inner.use_case is None

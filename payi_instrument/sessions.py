@@ -293,8 +293,8 @@ class SessionDriver:
         """Return the call that is asked for; None where nobody needs one before there is an answer."""
         if not scopes.has_scope():
             return None
-        who = override(scopes.attribution(scope), ask.facts.headers)
-        if not ask.told_apart and not who.limit_ids:
+        who, gate = override(scopes.attribution(scope), ask.facts.headers), self._runtime.gate
+        if not ask.told_apart and (gate is None or not gate.limits_of(who)):
             return None
         refused = opened.refused
         if refused is not None and refused.facts is ask.facts and refused.attribution == who:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from failing_meter import FailingMeter
+from meters import METERS
 
 from payi_instrument import (
     AsyncPayi,
     Instrumentation,
     LimitBlockedError,
     Payi,
+    create_headers,
     get_context,
     payi_instrument,
     track,
@@ -147,6 +149,84 @@ def test_blocking_can_be_switched_off(sdk: OpenAI, standin: StandIn) -> None:
             answer: Any = sdk.chat.completions.create(**ASK)
     assert len(standin.requests) == 2
     assert answer.xproxy_result.limits["trial"].state == "blocked"
+
+
+@pytest.fixture
+def agents(client: Payi) -> Iterator[Payi]:
+    """A meter on which each run of an agent may spend as much as one call costs."""
+    terms: Any = {"max": COST, "limit_type": "block"}
+    client.use_cases.definitions.create(name="agent", description="d", limit_config=terms)
+    client.use_cases.definitions.create(name="free", description="d")
+    handle = payi_instrument(client)
+    yield client
+    handle.shutdown()
+
+
+@pytest.mark.parametrize("client", METERS, indirect=True)
+@pytest.mark.usefixtures("agents")
+def test_the_limit_of_a_use_cases_instance_stops_its_next_call(sdk: OpenAI, standin: StandIn) -> None:
+    @track(use_case_name="agent")
+    def run(calls: int) -> None:
+        for _ in range(calls):
+            sdk.chat.completions.create(**ASK)
+
+    with pytest.raises(LimitBlockedError) as caught:
+        run(2)
+    [limit_id] = caught.value.limit_ids
+    result: Any = caught.value.xproxy_result
+    assert result.blocked_limit_ids == [limit_id]
+    run(1)  # another run has a limit of its own
+    for _ in range(2):
+        with track_context(use_case_name="free", use_case_id="run"):
+            unlimited = sdk.chat.completions.create(**ASK)
+    assert unlimited.xproxy_result.limits == {}
+    assert len(standin.requests) == 4
+
+
+@pytest.mark.parametrize("client", METERS, indirect=True)
+async def test_a_run_that_goes_on_elsewhere_is_stopped_there(
+    agents: Payi, sdk: OpenAI, asdk: AsyncOpenAI, standin: StandIn
+) -> None:
+    """An embedded meter is asked at first sight; of a remote one the first result says which limit an instance has."""
+    agents.ingest.units(
+        category="system.openai",
+        resource="gpt-4o",
+        units={"text": {"input": 90_000}},
+        use_case_name="agent",
+        use_case_id="run-1",
+    )
+    unseen = 0 if agents.transport.embedded else 1
+    with track_context(use_case_name="agent", use_case_id="run-1"):
+        for _ in range(unseen):
+            sdk.chat.completions.create(**ASK)
+        with pytest.raises(LimitBlockedError):
+            sdk.chat.completions.create(**ASK)
+        with pytest.raises(LimitBlockedError):
+            await asdk.chat.completions.create(**ASK)
+    with pytest.raises(LimitBlockedError):
+        sdk.chat.completions.create(**ASK, extra_headers=create_headers(use_case_name="agent", use_case_id="run-1"))
+    assert len(standin.requests) == unseen
+
+
+@pytest.mark.parametrize("client", ["server-sqlite"], indirect=True)
+@pytest.mark.usefixtures("agents")
+def test_a_full_run_is_remembered_whatever_runs_meanwhile(sdk: OpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("payi_instrument.delivery.known._MOST_INSTANCES", 50)
+
+    def call(use_case_id: str) -> None:
+        with track_context(use_case_name="agent", use_case_id=use_case_id):
+            sdk.chat.completions.create(**ASK)
+
+    call("busy")
+    for number in range(60):
+        call(str(number))
+        with pytest.raises(LimitBlockedError):
+            call("busy")
+    with pytest.raises(LimitBlockedError):
+        call("59")
+    call("0")  # forgotten by now, until its result says it again
+    with pytest.raises(LimitBlockedError):
+        call("0")
 
 
 def test_q12_a_listener_hears_of_each_change_once(sdk: OpenAI) -> None:

@@ -191,6 +191,10 @@ class HttpTransport(_Wire):
                 states[limit_id] = state_of(self._exchange(_retrieve(limit_id, timeout), 0))
         return states
 
+    def automatic_limits(self, use_case_name: str, use_case_id: str) -> tuple[str, ...]:  # noqa: ARG002
+        """Return none: which limit a use-case instance has is the service's to say, in its results."""
+        return ()
+
     def with_settings(self, settings: Settings, pool: Pool | None) -> HttpTransport:
         """Return a transport with other settings, on these connections unless others are given."""
         return HttpTransport(settings, pool or self._pool)

@@ -94,13 +94,13 @@ class InlineDelivery:
 
     def _delivered(self, event: UsageEvent, result: XproxyResult, asked: float) -> XproxyResult:
         if isinstance(result, LaterResult):  # not made yet, since it has nothing to say but costs and limits
-            self._known.hear(event.attribution.limit_ids, result, asked)
+            self._known.hear(event.attribution, result, asked)
             return result
         if result.error is not None:
             self._note_refusal(event, result.error.code, result.error.message)
             result.limits = self._known.stale(event.attribution.limit_ids)
             return result
-        self._known.hear(event.attribution.limit_ids, result, asked)
+        self._known.hear(event.attribution, result, asked)
         for warning in result.warnings or ():
             if warning not in self._warned and len(self._warned) < _MAX_WARNED:
                 self._warned.add(warning)

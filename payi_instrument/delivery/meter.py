@@ -36,6 +36,10 @@ class Transport(Protocol):
         """Return how limits stand."""
         ...
 
+    def automatic_limits(self, use_case_name: str, use_case_id: str) -> tuple[str, ...]:
+        """Return the limits that a use-case instance may have of its own, as far as can be told without asking."""
+        ...
+
 
 class AsyncTransport(Protocol):
     """Carry events for callers that await."""
@@ -63,6 +67,7 @@ class Meter:
         self._async = async_transport
         self.embedded = transport.embedded
         self.identity = transport.meter
+        self.automatic_limits = transport.automatic_limits
 
     def ingest(self, events: Sequence[UsageEvent]) -> list[XproxyResult]:
         """Book events and return a result for each."""

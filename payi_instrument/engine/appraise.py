@@ -148,7 +148,7 @@ class Appraiser:
             _json(notes) if notes else None,
             _detail(event),
         )
-        return Booked(row, cost, notes, stood)
+        return Booked(row, cost, notes, stood, instance is not None and instance.limit_id is not None)
 
     def _user_id(self, event: UsageEvent, warnings: list[str]) -> str | None:
         user_id = event.attribution.user_id

@@ -68,6 +68,8 @@ class Booked:
     cost: Cost
     notes: Mapping[str, object] = field(default_factory=dict[str, object])
     stood: Stood | None = None
+    has_automatic_limit: bool = False
+    """Whether it counts on the limit of its use-case instance, which it need not have named."""
 
     @classmethod
     def stored(cls, row: EventRow) -> Booked:

@@ -117,13 +117,13 @@ class ChatReader:
         end, when it was the last of its kind.
         """
         try:
-            choices = chunk.choices
-            delta = choices[0].delta
-            if (text := delta.content) and not delta.tool_calls and len(choices) == 1 and self._first:
+            [choice] = chunk.choices
+            delta = choice.delta
+            if (text := delta.content) and not delta.tool_calls and self._first:
                 self._keep_text(text)
                 self._last_text = chunk
                 return False
-        except (AttributeError, LookupError, TypeError):  # no choice, none with a delta, or something odd
+        except (AttributeError, TypeError, ValueError):  # no choice or several, none with a delta, or something odd
             pass
         return self._see_whole(members(chunk))
 
