@@ -124,6 +124,7 @@ class Call:
         "_moment",
         "_properties",
         "_reader",
+        "_refuser",
         "_settings",
         "_started",
         "arguments",
@@ -161,6 +162,7 @@ class Call:
             self._properties[STACK_TRACE] = stack_trace(provider.library)
         self._ends = [True]
         self._reader: StreamReader | None = None
+        self._refuser: str | None = None
         self._first_chunk: int | None = None
         self._first_text: int | None = None
         self._logged_chunks: list[str] = []
@@ -170,18 +172,20 @@ class Call:
     def without_usage(self, error: Exception, arguments: Arguments) -> bool:
         """Say whether the call may be made again without asking for its usage, and get ready for it.
 
-        True when the provider refused what we added; nothing was billed then, and the host is remembered (section 6.5).
+        True when the provider refused what we added; nothing was billed then. The host is remembered when it takes the call
+        without (section 6.5): one that quotes the request in every refusal names what we added too.
         """
         if not self.facts.asked_for_usage or not self.provider.refuses_usage(error):
             return False
-        if self.facts.host is not None:
-            self._settings.without_usage.add(self.facts.host)
+        self._refuser = self.facts.host
         self.facts = replace(self.facts, asked_for_usage=False)
         self.arguments = self.provider.prepare(self.facts, arguments)
         return True
 
     def begin_stream(self) -> None:
         """Get ready for chunks."""
+        if self._refuser is not None:
+            self._settings.without_usage.add(self._refuser)
         self._reader = self.provider.reader(self.facts)
 
     @property

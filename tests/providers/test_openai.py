@@ -9,11 +9,13 @@ import importlib
 import json
 import tracemalloc
 from enum import Enum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import openai
 import pytest
 from offline_openai import httpx
+from openai.types.chat import ChatCompletionChunk
 from openai_answers import ANSWERS, response
 from pydantic import BaseModel
 from sampled import load
@@ -175,6 +177,20 @@ def test_a_host_that_refuses_our_request_for_usage_is_asked_again_without_it(
     assert all("system.estimated" in event.properties for event in meter.events)
 
 
+def test_a_host_that_quotes_what_it_refuses_is_asked_for_usage_all_the_same(
+    sdk: OpenAI, standin: StandIn, meter: MemoryMeter
+) -> None:
+    quoted = "temperature must be at most 2; input: {'stream': True, 'stream_options': {'include_usage': True}}"
+    standin.reply.status, standin.reply.error = 400, quoted
+    with pytest.raises(openai.BadRequestError, match="temperature"):
+        sdk.chat.completions.create(**ASK, stream=True, temperature=3)
+    standin.reset()
+    list(sdk.chat.completions.create(**ASK, stream=True))
+
+    assert [event.http_status_code for event in meter.events] == [400, 200]
+    assert meter.events[-1].units == {"text": (1200, 400)}
+
+
 def test_a_usage_chunk_that_was_not_asked_for_is_the_callers(sdk: OpenAI, standin: StandIn, meter: MemoryMeter) -> None:
     standin.reply.refuses_usage = 400
     list(sdk.chat.completions.create(**ASK, stream=True))
@@ -217,6 +233,48 @@ def test_stream_options_in_the_extra_body_are_the_callers_too(
     assert (chunks[-1].usage is not None) == wants
     assert extra["stream_options"]["include_usage"] is wants
     assert meter.events[0].units == {"text": (1200, 400)}
+
+
+ANY_BODY = {"model": "gpt-4o", "stream": True, "messages": [{"role": "user", "content": "What is two and two?"}]}
+
+
+@pytest.mark.parametrize(
+    ("given", "is_asked"),
+    [
+        ({"body": ANY_BODY}, True),
+        ({"body": MappingProxyType(ANY_BODY)}, True),
+        ({"body": {}, "options": {"extra_json": {**ANY_BODY, "store": openai.NOT_GIVEN}}}, True),
+        ({"body": json.dumps(ANY_BODY).encode()}, False),
+        ({"content": json.dumps(ANY_BODY).encode()}, False),
+        ({"options": {"extra_json": ANY_BODY}}, False),
+    ],
+    ids=["dict", "mapping", "extra", "bytes", "content", "extra alone"],
+)
+def test_a_stream_s_body_is_sent_as_the_sdk_would_whatever_it_is(
+    sdk: OpenAI, standin: StandIn, given: dict[str, Any], is_asked: bool
+) -> None:
+    def post() -> tuple[Any, list[Any]]:
+        try:
+            chunks = sdk.post(
+                "/chat/completions",
+                cast_to=ChatCompletionChunk,
+                stream=True,
+                stream_cls=openai.Stream[ChatCompletionChunk],
+                **given,
+            )
+            return standin.requests[-1].body, list(chunks)
+        except Exception as error:  # noqa: BLE001  # this SDK does not take such a body
+            return type(error), []
+
+    plain, chunks = post()
+    with metered() as meter:
+        body, same = post()
+    if chunks and is_asked:
+        assert body == {**plain, "stream_options": {"include_usage": True}}
+        assert meter.events[-1].units == {"text": (1200, 400)}
+    else:
+        assert body == plain
+    assert same == chunks
 
 
 def test_the_azure_client_is_its_own_category(standin: StandIn, meter: MemoryMeter) -> None:

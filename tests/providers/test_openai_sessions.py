@@ -284,6 +284,13 @@ def test_q11_a_full_block_limit_stops_a_turn_before_it_is_asked_for(awaited: boo
         )
         with track_context(limit_ids=["full"]), pytest.raises(LimitBlockedError):
             asyncio.run(asend(server)) if awaited else send(server)
+
+        run: Any = {"use_case_name": "agent", "use_case_id": "run"}
+        terms: Any = {"max": 1e-9, "limit_type": "block"}
+        meter.client.use_cases.definitions.create(name="agent", description="d", limit_config=terms)
+        meter.client.ingest.units(category="system.openai", resource="gpt-4o", units={"text": {"input": 100}}, **run)
+        with track_context(**run), pytest.raises(LimitBlockedError):
+            asyncio.run(asend(server)) if awaited else send(server)
         assert server.heard == []
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from functools import partial
 from operator import attrgetter
 from types import SimpleNamespace
@@ -23,7 +24,7 @@ from payi_instrument.providers.openai.wire import Lenient, named, parsed, texts_
 from payi_instrument.wire.headers import CLIENT_FAILURE, PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from payi_instrument.providers.openai.endpoints import Endpoint
 
@@ -66,7 +67,10 @@ def read_request(client: Any, arguments: Arguments) -> CallFacts | None:
         streamed=streamed,
         headers=_headers(client, options),
         body=body,
-        asked_for_usage=streamed and endpoint.tells_usage_when_asked and not _wants_usage(body),
+        asked_for_usage=streamed
+        and endpoint.tells_usage_when_asked
+        and isinstance(options.json_data, Mapping)  # bytes and models stay as they are
+        and not _wants_usage(body),
         endpoint=endpoint,
         costs=endpoint.costs,
         reports_later=endpoint.reports_later or body.get("background") is True,  # an image's is a colour
@@ -84,9 +88,9 @@ def _options(arguments: Arguments) -> Any:
 def _body(options: Any) -> dict[str, Any]:
     """Return the request as the provider will see it: JSON, or the fields of a form with its file."""
     body: object = options.json_data
-    if not isinstance(body, dict):
+    if not isinstance(body, Mapping):
         return {}
-    found = cast("dict[str, Any]", body)
+    found = dict(cast("Mapping[str, Any]", body))
     if options.extra_json:
         found = {**found, **options.extra_json}
     if options.files:
@@ -119,7 +123,7 @@ def prepare(facts: CallFacts, arguments: Arguments) -> Arguments:
         changes["headers"] = {**given, **dict.fromkeys(ours, sys.modules["openai"].Omit())}
     if facts.asked_for_usage:
         asked: dict[str, Any] = {**(facts.body.get("stream_options") or {}), "include_usage": True}
-        changes |= {"json_data": {**facts.body, "stream_options": asked}, "extra_json": None}
+        changes["extra_json"] = {**(options.extra_json or {}), "stream_options": asked}
     if callable(options.post_parser):
         changes["post_parser"] = partial(_parse, facts.answers, options.post_parser)
     if not changes:
