@@ -5,6 +5,7 @@ Source: wire-api sections 2 and 8, limits-semantics section 4.
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -131,6 +132,11 @@ class XproxyResult(Model):
     queued: bool | None = None
     unpriced: bool | None = None
     error: XproxyError | None = None
+
+    @classmethod
+    def from_json(cls, text: str) -> XproxyResult:
+        """Read what :meth:`to_json` wrote, amounts with all their digits."""
+        return cls.model_validate(json.loads(text, parse_float=Decimal))
 
     @property
     def code(self) -> str | None:
