@@ -151,6 +151,8 @@ class Call:
         self.attribution = override(scopes.attribution(scope or scopes.current()), facts.headers)
         if facts.asked_for_usage and facts.host in settings.without_usage:
             facts = replace(facts, asked_for_usage=False)
+        if (priced_as := settings.mappings.named(provider.library, facts, self.attribution)) is not None:
+            facts = replace(facts, priced_as=priced_as)
         self.facts = facts
         self.arguments: Arguments = ((), {}) if arguments is None else provider.prepare(facts, arguments)
         self.event_id = new_id()

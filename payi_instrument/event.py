@@ -72,6 +72,7 @@ class CallFacts:
     its failure is an event. `reports_later`: only a usage that the provider reported makes an event, since the work goes
     on after the call; `job` is the work that the call speaks to, where its URL says so. `sound`: the answer's body is sound
     and says nothing of a usage. `routed`: the host chose the model, so the one that served is the one that is paid.
+    `priced_as` is the model that a header, a scope or a mapping names in place of the one that was asked for.
     """
 
     category: str
@@ -88,7 +89,13 @@ class CallFacts:
     job: str | None = None
     sound: bool = False
     routed: bool = False
+    priced_as: str | None = None
     answers: list[object] = field(default_factory=list[object])
+
+    @property
+    def model(self) -> str:
+        """Return the model whose units the call is billed in; an Azure deployment's own name may be anything."""
+        return self.priced_as or self.resource or ""
 
 
 @dataclass(slots=True)

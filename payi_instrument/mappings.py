@@ -55,6 +55,14 @@ class Mappings:
     models: Mapping[tuple[str, bool], Sequence[ModelMapping]]
     warned: set[str] = field(default_factory=set[str])
 
+    def named(self, library: str, facts: CallFacts, who: Attribution) -> str | None:
+        """Return the model that a header, a scope or a mapping names for a call before it is made, None where none does."""
+        if who.price_as_category or who.price_as_resource:
+            return who.price_as_resource
+        entries = self.models.get((library, facts.category in _AZURE))
+        mapping = _first(entries, facts.resource, facts.host) if entries else None
+        return mapping and (mapping.price_as_resource or mapping.model)
+
     def price_as(
         self, library: str, facts: CallFacts, who: Attribution, answered: str | None
     ) -> tuple[str, str, Attribution]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from payi_instrument.call import Runtime
+    from payi_instrument.event import CallFacts
     from payi_instrument.providers._base import Ask, Provider, Session, Sessions, Turn
     from payi_instrument.scope import Scope
 
@@ -44,8 +45,8 @@ class _Open:
         self.endings: dict[str, Ending] = {}
         self.kept: deque[Any] = deque()
         """Messages whose receiver left while their event was delivered: whoever receives next gets them."""
-        self.refused: Call | None = None
-        """The request that was stopped last: its other pieces are stopped too, and reported no more."""
+        self.refused: tuple[CallFacts, Call] | None = None
+        """What was asked for when a request was stopped last: its other pieces are stopped too, and reported no more."""
         self.sender: Scope | None = None
         """The scope of whoever sent last."""
         self.line = threading.RLock()
@@ -67,7 +68,7 @@ class _Request:
         try:
             yield
         except LimitBlockedError:
-            self._opened.refused = self.call
+            self._opened.refused = (self._ask.facts, self.call) if self.call is not None else None
             raise
         self._opened.refused = None
 
@@ -296,7 +297,7 @@ class SessionDriver:
         who, gate = override(scopes.attribution(scope), ask.facts.headers), self._runtime.gate
         if not ask.told_apart and (gate is None or not gate.limits_of(who)):
             return None
-        refused = opened.refused
-        if refused is not None and refused.facts is ask.facts and refused.attribution == who:
+        facts, refused = opened.refused or (None, None)
+        if refused is not None and facts is ask.facts and refused.attribution == who:
             return refused
         return Call(self._provider, ask.facts, None, self._runtime.settings)

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +82,33 @@ def test_p9_an_azure_client_with_a_model_mapping(stream: bool, caplog: pytest.Lo
     assert event.provider_uri == f"{ENDPOINT}/openai/"
     assert answer.xproxy_result.cost.total.base == pytest.approx(1000 * 2.5e-6 + 100 * 10e-6)
     assert said(caplog) == []
+
+
+@pytest.mark.parametrize("named", ["mapping", "scope", "header"])
+def test_what_a_deployment_speaks_and_hears_is_counted_in_the_units_of_its_model(named: str) -> None:
+    """A deployment may have any name, and sound tells nothing: which units it is billed in is known from its model."""
+    sound = httpx.MockTransport(lambda _: httpx.Response(200, content=b"sound", headers={"content-type": "audio/mpeg"}))
+    text = httpx.MockTransport(lambda _: httpx.Response(200, content=b"four", headers={"content-type": "text/plain"}))
+    speaks = {"model": "voice", "price_as_resource": "tts-1"}
+    hears = {"model": "ears", "price_as_resource": "gpt-4o-transcribe"}
+    with metered(config=on_azure(speaks, hears) if named == "mapping" else {}) as meter:
+        for transport, entry in ((sound, speaks), (text, hears)):
+            client = azure().with_options(http_client=httpx.Client(transport=transport))
+            priced = {"price_as_resource": entry["price_as_resource"]}
+            ask: Any = {"extra_headers": create_headers(**priced)} if named == "header" else {}
+            with track_context(**priced) if named == "scope" else nullcontext():
+                if entry is speaks:
+                    client.audio.speech.create(model="voice", voice="coral", input="four apples", **ask)
+                else:
+                    client.audio.transcriptions.create(
+                        model="ears", file=("a.mp3", bytes(32_000)), response_format="text", **ask
+                    )
+        events = [(event.resource, event.units) for event in meter.events]
+
+    assert events == [
+        ("tts-1", {"characters": (11, 0)}),
+        ("gpt-4o-transcribe", {"audio": (34, 0), "text": (0, 1)}),
+    ]
 
 
 async def test_p9_awaited() -> None:

@@ -189,7 +189,7 @@ def test_images_of_a_background_response_are_counted_once_too(
     fetch(client)
 
     assert once == spent(meter) > COST
-    assert [event.resource for event in meter.events] == ["gpt-image-1", "gpt-4o-2024-08-06"] * 2
+    assert [event.resource for event in meter.events] == ["gpt-image-2.6-sunburst", "gpt-4o-2024-08-06"] * 2
     assert len({event.event_id for event in meter.events}) == 2
 
 

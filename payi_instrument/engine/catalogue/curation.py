@@ -1,7 +1,7 @@
 """Add what `curated.json` knows to the models that the generator made from its source.
 
 What the source leaves out: models that cost nothing, release dates, with the aliases that move from one dated model to
-the next, prices of audio, and caps of input and output.
+the next, prices of audio and of searches, and caps of input and output.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Clause: TypeAlias = "dict[str, str | list[Clause]]"
 
 _PER = 1_000_000
+_PER_KILO = 1000
 
 
 class VersionEntry(TypedDict):
@@ -79,9 +80,10 @@ def curate(providers: Models, curated: Field) -> None:
     for models, name, targets in _models(providers, curated.member("aliases")):
         parts = [(_versions(models, target)[0]["start"], target.text()) for target in targets.items()]
         models[name] = {"alias_of": [{"start": start, "resource": target} for start, target in parts]}
-    for models, name, prices in _models(providers, curated.member("audio_mtok")):
-        for version in _entry(models, name, prices).get("versions", []):
-            _add_audio(version, prices)
+    for group, add in (("audio_mtok", _add_audio), ("searches_kcount", _add_searches)):
+        for models, name, prices in _models(providers, curated.member(group)):
+            for version in _entry(models, name, prices).get("versions", []):
+                add(version, prices)
     for models, name, cap in _models(providers, curated.member("max_input_units")):
         _entry(models, name, cap)["max_input_units"] = cap.count()
     for models, name, cap in _models(providers, curated.member("max_output_units")):
@@ -126,6 +128,13 @@ def _add_audio(version: VersionEntry, audio_mtok: Field) -> None:
         audio_mtok.refuse("a model without a price of audio in the source; remove this one")
     sides = zip(("input", "output"), audio_mtok.items(), strict=True)
     version["units"]["audio"] = {side: f"{(price.price() / _PER).normalize():f}" for side, price in sides}
+
+
+def _add_searches(version: VersionEntry, searches_kcount: Field) -> None:
+    for unit, price in zip(("web_search_request", "file_search_request"), searches_kcount.items(), strict=True):
+        if unit in version["units"]:
+            price.refuse("a model without a price of searches in the source; remove this one")
+        version["units"][unit] = {"output": f"{(price.price() / _PER_KILO).normalize():f}"}
 
 
 def _agree(version: VersionEntry, text_mtok: Field) -> None:

@@ -23,7 +23,7 @@ _BYTES_PER_SECOND = 16_000
 """Of a sound file, for estimates only: 128 kbit/s, as most compressed ones have; speech in a raw one has twice that."""
 _BY_TOKEN, _TOKENS_PER_SECOND = "gpt-4o", 17
 """Models that are billed by tokens of sound, and how many a second has: $0.006 a minute at $6 a million."""
-_BY_CHARACTER = "tts-1"
+_BY_CHARACTER = ("tts-1", "canopylabs/orpheus")
 _TOKENS_PER_CHARACTER = 1.3
 """What is spoken for a character, for estimates only: 20 tokens a second, 15 characters a second."""
 _SUBTITLE_END = re.compile(r"--> *(?:(\d+):)?(\d+):(\d+)")
@@ -46,7 +46,7 @@ def _transcription(facts: CallFacts, answer: Any, sent: Callable[[], int]) -> Us
         return Usage(failure=failure)
     duration = _seconds(told.get("duration"))
     seconds = duration or _last_subtitle(said) or ceil(sent() / _BYTES_PER_SECOND)
-    if str(facts.resource).startswith(_BY_TOKEN):
+    if facts.model.startswith(_BY_TOKEN):
         units: Units = {"text": (0, estimate_tokens([said]))}
         if seconds:
             units["audio"] = (seconds * _TOKENS_PER_SECOND, 0)
@@ -139,7 +139,7 @@ def _speech(facts: CallFacts, usage: Any) -> Usage:
     if usage is not None:
         return Usage(units=units_of(usage, made="audio"))
     spoken = "".join(strings([facts.body.get("input")]))
-    if str(facts.resource).startswith(_BY_CHARACTER):
+    if facts.model.startswith(_BY_CHARACTER):
         return Usage(units={"characters": (len(spoken), 0)})
     asked = estimate_tokens(strings([spoken, facts.body.get("instructions")]))
     units: Units = {"text": (asked, 0), "audio": (0, ceil(len(spoken) * _TOKENS_PER_CHARACTER))}

@@ -28,9 +28,13 @@ _MADE = {"audio_tokens": "audio", "image_tokens": "image", "video_tokens": "vide
 _TOLD = frozenset({"text_tokens", *_MODALITIES})
 _CACHED = ("num_cached_tokens", "prompt_cache_hit_tokens", "cached_tokens")
 """Where hosts count what came from the cache, if not in the details."""
+_WRITTEN = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
+"""Where the details count what was written to the cache."""
 _COUNTED = (*_INPUT, *_OUTPUT, *_SECONDS, "total_tokens")
 _INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details", "input_token_details", "prompt_token_details")
 _OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details", "output_token_details")
+_SEARCHED_IN = ("server_tool_use", "server_side_tool_usage_details", "tool_calls_details")
+"""Where OpenRouter, xAI and Perplexity count the searches that are billed each."""
 _NOTHING: Mapping[str, Any] = {}
 
 
@@ -68,12 +72,19 @@ def units_of(usage: Any, tier: str | None = None, *, read: str = "text", made: s
         units[unit] = (units.get(unit, (0, 0))[0], tokens)
     if seconds:
         units["audio_seconds"] = (seconds, 0)
-    used = usage.get("server_tool_use")
-    if used is not None and (searches := count(members(used), "web_search_requests")):
-        units["web_search_request"] = (0, searches)
+    if any(name in usage for name in _SEARCHED_IN):
+        units |= _searched(usage)
     if units["text"] == (0, 0) and len(units) > 1:
         del units["text"]
     return on_tier(units, tier)
+
+
+def _searched(usage: Mapping[str, Any]) -> Units:
+    used, calls, tools = (members(usage.get(name)) for name in _SEARCHED_IN)
+    web = count(used, "web_search_requests") + count(calls, "web_search_calls") + count(calls, "x_search_calls")
+    web += count(members(tools.get("search_web")), "invocation")
+    found = {"web_search_request": (0, web), "file_search_request": (0, count(calls, "file_search_calls"))}
+    return {unit: counts for unit, counts in found.items() if counts != (0, 0)}
 
 
 def on_tier(units: Units, tier: Any) -> Units:
@@ -126,13 +137,13 @@ class _Side:
 def _input(total: int, usage: Mapping[str, Any], rest: str) -> dict[str, int]:
     details = _first_telling(*map(usage.get, _INPUT_DETAILS))
     side = _Side(total)
-    cached = count(details, "cached_tokens") or count(usage, *_CACHED)
+    cached = count(details, "cached_tokens", "cache_read_input_tokens") or count(usage, *_CACHED)
     if not cached and not details:
         return side.rest(rest)
     read_before = _read_before(min(cached, total), details, usage) if cached else {}
     for unit, tokens in read_before.items():
         side.take(f"{unit}_cache_read", tokens)
-    side.take("text_cache_write", count(details, "cache_write_tokens", "cache_creation_tokens"))
+    side.take("text_cache_write", count(details, *_WRITTEN))
     for name, unit in _MODALITIES.items():
         if name in details:
             side.take(unit, count(details, name) - read_before.get(unit, 0))

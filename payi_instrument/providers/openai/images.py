@@ -79,7 +79,7 @@ def _sum(parts: Iterable[Units]) -> Units:
 
 
 def _estimated(facts: CallFacts, images: int, *answers: Mapping[str, Any]) -> Units:
-    units: Units = {"image": (0, images * estimated_image(str(facts.resource), *answers, facts.body))}
+    units: Units = {"image": (0, images * estimated_image(facts.model, *answers, facts.body))}
     if prompt := estimate_tokens(strings([facts.body.get("prompt")])):
         units["text"] = (prompt, 0)
     return units

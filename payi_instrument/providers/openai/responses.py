@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Item = Mapping[str, Any]
 
-_IMAGE_MODEL = "gpt-image-1"
+_IMAGE_MODEL = "gpt-image-2.6-sunburst"
 """What the image tool draws with where nobody names a model (API reference, image generation tool)."""
 _GOING_ON = ("queued", "in_progress")
 """States in which a response may yet use more."""
@@ -63,7 +63,7 @@ def _read(facts: CallFacts, told: Mapping[str, Any], items: Sequence[Item]) -> U
     usage, tier = told.get("usage"), told.get("service_tier")
     if is_reported(usage):
         tools = members(told.get("tool_usage"))
-        found.units = units_of(usage, tier) | _searches(items, tools)
+        found.units = _searches(items, tools) | units_of(usage, tier)  # what the usage counts goes before what is seen
         found.beside = list(_drawn(facts, told, items, tools))
     elif items and status not in (*_GOING_ON, *_UNSUCCESSFUL) and found.failure is None:
         said = [text for item in items for text in _said(item)]

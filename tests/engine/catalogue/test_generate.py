@@ -207,6 +207,11 @@ def our_total(version: ResourceVersion, scale: int, tier: str) -> Decimal:
     return price(version, with_context(version, units)).total
 
 
+def searches_of(model: str) -> Decimal:
+    """Price the three searches of the web and the two of files that the source has no price of."""
+    return Decimal("0.02") if model.startswith("grok-4") else Decimal(0)
+
+
 @pytest.mark.parametrize("tier", TIERS)
 @pytest.mark.parametrize("scale", [1000, 20_000])
 def test_every_price_of_every_version_is_the_sources(scale: int, tier: str) -> None:
@@ -218,7 +223,7 @@ def test_every_price_of_every_version_is_the_sources(scale: int, tier: str) -> N
                 continue  # the source has no history for gpt-4o
             at = version.end - timedelta(seconds=1) if version.end else datetime(2030, 1, 1, tzinfo=UTC)
             if version.start < at:
-                expected = source_total(model, provider, scale, at, tier)
+                expected = source_total(model, provider, scale, at, tier) + searches_of(model.id)
                 assert our_total(version, scale, tier) == expected, (provider.id, model.id, at)
                 compared += 1
     assert compared > 1500
@@ -228,7 +233,7 @@ def test_standard_prices_are_the_sources_from_the_first_day_of_a_version() -> No
     for provider, model in PRICED:
         for version in system_catalogue().versions(CATEGORIES[provider.id][0], model.id):
             if not version.aliased_resource and model.id not in OTHER_KINDS:
-                expected = source_total(model, provider, 1000, version.start, "")
+                expected = source_total(model, provider, 1000, version.start, "") + searches_of(model.id)
                 assert our_total(version, 1000, "") == expected, (provider.id, model.id, version.start)
 
 
@@ -294,6 +299,11 @@ NIGHT = TimeOfDateConstraint(start_time=time(0), end_time=time(8))
 MODELS = [
     ModelInfo(id="free", match=ClauseEquals("free"), prices=money(input="0", output="0")),
     ModelInfo(id="spoken", match=ClauseEquals("spoken"), prices=money(input="1", input_audio="5")),
+    ModelInfo(
+        id="searching",
+        match=ClauseEquals("searching"),
+        prices=ModelPrice(input_mtok=Decimal(1), web_searches_kcount=Decimal(5)),
+    ),
     ModelInfo(id="unpriced", match=ClauseEquals("unpriced"), prices=ModelPrice(input_mtok=None)),
     ModelInfo(
         id="dated",
@@ -325,7 +335,15 @@ CURATED: dict[str, object] = {
     "categories": {"mine": {"providers": ["p"]}},
     **{
         name: {"providers": {}}
-        for name in ("added", "dated", "aliases", "audio_mtok", "max_input_units", "max_output_units")
+        for name in (
+            "added",
+            "dated",
+            "aliases",
+            "audio_mtok",
+            "searches_kcount",
+            "max_input_units",
+            "max_output_units",
+        )
     },
 }
 
@@ -347,7 +365,7 @@ def test_what_the_source_can_say_and_the_providers_do_not(tmp_path: Path, capsys
     assert generate.main(["--output", str(output)]) == 0
 
     catalogue = load_catalogue(output)
-    assert catalogue.resources("mine") == ["dated", "free", "spoken", "stepped"]
+    assert catalogue.resources("mine") == ["dated", "free", "searching", "spoken", "stepped"]
     assert our_total(catalogue.versions("mine", "free")[0], 1000, "") == 0
     dated = catalogue.versions("mine", "dated")
     assert [(version.start.date(), version.units["text"].input * 1_000_000) for version in dated] == [
@@ -406,6 +424,12 @@ def test_check_minds_everything_but_the_date(tmp_path: Path) -> None:
             "audio_mtok",
             {"spoken": ["1", "2"]},
             "/audio_mtok/providers/p/spoken is ['1', '2'], expected a model without",
+        ),
+        ("searches_kcount", {"none": ["1", "2"]}, "/searches_kcount/providers/p/none is about 'none'"),
+        (
+            "searches_kcount",
+            {"searching": ["1", "2"]},
+            "/searches_kcount/providers/p/searching/0 is '1', expected a model without",
         ),
         ("aliases", {"it": ["none"]}, "/aliases/providers/p/it/0 is about 'none'"),
         (

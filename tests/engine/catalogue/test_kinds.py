@@ -95,7 +95,8 @@ SEARCHES = {
     ("system.openrouter", "openai/gpt-4o"): (None, None),
     ("system.groq", "openai/gpt-oss-120b"): (None, None),
     ("system.mistral", "mistral-medium-latest"): (None, None),
-    ("system.xai", "grok-4"): (None, None),
+    ("system.xai", "grok-4"): ("5", "2.5"),
+    ("system.xai", "grok-3"): (None, None),
 }
 
 
