@@ -61,7 +61,7 @@ class Mappings:
             return who.price_as_resource
         entries = self.models.get((library, facts.category in _AZURE))
         mapping = _first(entries, facts.resource, facts.host) if entries else None
-        return mapping and (mapping.price_as_resource or mapping.model)
+        return None if mapping is None else mapping.price_as_resource or mapping.model
 
     def price_as(
         self, library: str, facts: CallFacts, who: Attribution, answered: str | None
