@@ -92,11 +92,6 @@ class CallFacts:
     priced_as: str | None = None
     answers: list[object] = field(default_factory=list[object])
 
-    @property
-    def model(self) -> str:
-        """Return the model whose units the call is billed in; an Azure deployment's own name may be anything."""
-        return self.priced_as or self.resource or ""
-
 
 @dataclass(slots=True)
 class Usage:

@@ -53,8 +53,8 @@ class BlockGate:
         limit_ids = self.limits_of(call.attribution)
         if not limit_ids:
             return
-        if asked_for := self._to_ask(limit_ids):
-            self._ask(asked_for)
+        if asked_for := self._to_ask(limit_ids, call.attribution):
+            self._ask(asked_for, call.attribution)
         if blocking := self._blocking(limit_ids):
             result = None
             with _REPORT:
@@ -68,8 +68,8 @@ class BlockGate:
         limit_ids = self.limits_of(call.attribution)
         if not limit_ids:
             return
-        if asked_for := self._to_ask(limit_ids):
-            await self._aask(asked_for)
+        if asked_for := self._to_ask(limit_ids, call.attribution):
+            await self._aask(asked_for, call.attribution)
         if blocking := self._blocking(limit_ids):
             result = None
             with _REPORT:
@@ -81,17 +81,19 @@ class BlockGate:
     def limits_of(self, who: Attribution) -> tuple[str, ...]:
         """Return the limits that a call counts on: those it names, and the one of its use-case instance.
 
-        Nothing was spent on an instance that begins here. What a remote meter gives to one is known from its results.
+        An embedded meter is asked for that at first sight, but for an instance that begins here while others of its use case
+        have none. What a remote one gives to an instance is known from its results.
         """
         name, use_case_id = who.use_case_name, who.use_case_id
         if name is None or use_case_id is None:
             return who.limit_ids
-        automatic = self._known.automatic_limits(name, use_case_id)
-        if automatic is None and not scopes.began_here(use_case_id):
+        instances = self._known.instances
+        automatic = instances.limits(name, use_case_id)
+        if automatic is None and not (instances.gives_none(name) and scopes.began_here(use_case_id)):
             automatic = self._meter.automatic_limits(name, use_case_id)
         return tuple(dict.fromkeys((*who.limit_ids, *automatic))) if automatic else who.limit_ids
 
-    def _to_ask(self, limit_ids: Iterable[str]) -> list[str]:
+    def _to_ask(self, limit_ids: Iterable[str], who: Attribution) -> list[str]:
         """Return the limits that have to be asked for before this call may go; a limit's type never changes."""
         if self._meter.embedded:
             return [limit_id for limit_id in limit_ids if not self._known.only_tracks(limit_id)]
@@ -100,18 +102,18 @@ class BlockGate:
         aged = [limit_id for limit_id in limit_ids if self._known.age(limit_id) > self._ttl]
         fresh = [limit_id for limit_id in aged if self._known.standing(limit_id) is None]
         if known := [limit_id for limit_id in aged if limit_id not in fresh and not self._known.only_tracks(limit_id)]:
-            self._refresher.submit(self._ask, known)
+            self._refresher.submit(self._ask, known, who)
         return fresh
 
-    def _ask(self, limit_ids: list[str]) -> None:
+    def _ask(self, limit_ids: list[str], who: Attribution) -> None:
         asked = time.monotonic()
         with self._reaching():
-            self._learn(limit_ids, self._meter.limit_states(limit_ids, self._budget), asked)
+            self._learn(limit_ids, who, self._meter.limit_states(limit_ids, self._budget), asked)
 
-    async def _aask(self, limit_ids: list[str]) -> None:
+    async def _aask(self, limit_ids: list[str], who: Attribution) -> None:
         asked = time.monotonic()
         with self._reaching():
-            self._learn(limit_ids, await self._meter.alimit_states(limit_ids, self._budget), asked)
+            self._learn(limit_ids, who, await self._meter.alimit_states(limit_ids, self._budget), asked)
 
     @contextmanager
     def _reaching(self) -> Generator[None]:
@@ -122,12 +124,15 @@ class BlockGate:
             except Exception as error:  # noqa: BLE001  # a meter that can't be asked stops no call
                 self._not_reached(error)
 
-    def _learn(self, limit_ids: list[str], found: Mapping[str, LimitResult], asked: float) -> None:
+    def _learn(self, limit_ids: list[str], who: Attribution, found: Mapping[str, LimitResult], asked: float) -> None:
         """Take the meter's answer; a limit that it does not know, or no longer, stops nothing."""
         self._is_down = False
         noted = limit_ids
-        if self._meter.embedded:  # which is asked again each time; most instances have no limit to remember
-            noted = [limit_id for limit_id in limit_ids if limit_id in found or self._known.standing(limit_id)]
+        if self._meter.embedded and who.use_case_name is not None and who.use_case_id is not None:
+            automatic = self._meter.automatic_limits(who.use_case_name, who.use_case_id)
+            if found.keys().isdisjoint(automatic):  # as of most instances
+                self._known.instances.note_none(who.use_case_name, who.use_case_id)
+                noted = [limit for limit in limit_ids if limit not in automatic or self._known.standing(limit)]
         self._known.learn({limit_id: found.get(limit_id) or _NO_LIMIT for limit_id in noted}, asked)
 
     def _not_reached(self, error: Exception) -> None:

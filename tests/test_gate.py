@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import threading
 import time
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -208,10 +210,58 @@ async def test_a_run_that_goes_on_elsewhere_is_stopped_there(
     assert len(standin.requests) == unseen
 
 
+@pytest.mark.parametrize("client", METERS, indirect=True)
+def test_a_run_whose_own_limit_is_named_or_gone(agents: Payi, sdk: OpenAI, standin: StandIn) -> None:
+    def call(**more: Any) -> Any:
+        with track_context(use_case_name="agent", use_case_id="run-1", **more):
+            return sdk.chat.completions.create(**ASK)
+
+    [limit_id] = call().xproxy_result.limits
+    for more in ({}, {"limit_ids": [limit_id]}, {}):
+        with pytest.raises(LimitBlockedError) as caught:
+            call(**more)
+        assert caught.value.limit_ids == [limit_id]
+    agents.limits.delete(limit_id)
+    if agents.transport.embedded:  # a remote one is asked again when what is known of it is old
+        assert call().xproxy_result.limits == {}
+        assert len(standin.requests) == 2
+
+
+@pytest.mark.parametrize("client", METERS[:1], indirect=True)
+def test_a_run_that_began_here_and_was_spent_elsewhere_is_stopped(agents: Payi, sdk: OpenAI, standin: StandIn) -> None:
+    for _ in range(2):
+        with track_context(use_case_name="agent") as run:
+            units: Any = {"text": {"input": 90_000}}
+            where: Any = {"use_case_name": "agent", "use_case_id": run.use_case_id}
+            agents.ingest.units(category="system.openai", resource="gpt-4o", units=units, **where)
+            with pytest.raises(LimitBlockedError):
+                sdk.chat.completions.create(**ASK)
+    assert standin.requests == []
+
+
+@pytest.mark.parametrize("client", METERS[:1], indirect=True)
+@pytest.mark.usefixtures("agents")
+def test_runs_that_the_meter_names_leave_nothing_behind(sdk: OpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("payi_instrument.delivery.instances._MOST", 5)
+
+    def kept(use_case_name: str) -> int:
+        with track_context(use_case_name=use_case_name, use_case_id=""):
+            for count in (20, 100):
+                tracemalloc.start()
+                for _ in range(count):
+                    sdk.chat.completions.create(**ASK)
+                gc.collect()
+                traced, _ = tracemalloc.get_traced_memory()
+                tracemalloc.stop()
+        return traced
+
+    assert kept("agent") < kept("free") + 60_000  # the stand-in keeps the requests
+
+
 @pytest.mark.parametrize("client", ["server-sqlite"], indirect=True)
 @pytest.mark.usefixtures("agents")
 def test_a_full_run_is_remembered_whatever_runs_meanwhile(sdk: OpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("payi_instrument.delivery.known._MOST_INSTANCES", 50)
+    monkeypatch.setattr("payi_instrument.delivery.instances._MOST", 50)
 
     def call(use_case_id: str) -> None:
         with track_context(use_case_name="agent", use_case_id=use_case_id):

@@ -111,6 +111,16 @@ def test_what_a_deployment_speaks_and_hears_is_counted_in_the_units_of_its_model
     ]
 
 
+def test_a_price_of_ones_own_counts_the_units_of_the_model_that_was_asked_for() -> None:
+    sound = httpx.MockTransport(lambda _: httpx.Response(200, content=b"sound", headers={"content-type": "audio/mpeg"}))
+    client = Offline().client.with_options(http_client=httpx.Client(transport=sound))
+    with metered() as meter, track_context(price_as_category="ours", price_as_resource="voice"):
+        client.audio.speech.create(model="tts-1", voice="coral", input="four apples")
+        [event] = meter.events
+
+    assert (event.resource, event.units) == ("voice", {"characters": (11, 0)})
+
+
 async def test_p9_awaited() -> None:
     with metered(config=on_azure(SCOPED)) as meter:
         await async_azure().chat.completions.create(**ASK)

@@ -9,10 +9,9 @@ import os
 import threading
 import time
 import weakref
-from collections import OrderedDict
-from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from payi_instrument.delivery.instances import KnownInstances
 from payi_instrument.delivery.worker import Worker
 from payi_instrument.guard import Guard
 from payi_instrument.wire.result import LaterResult, LimitResult
@@ -35,10 +34,6 @@ _TYPE_TTL_S = 30.0
 """How long a limit counts as only tracking before its standing is looked at again: it may be made anew as `block`."""
 
 
-_MOST_INSTANCES = 10_000
-"""How many use-case instances are remembered, with the limits of theirs; the oldest are forgotten first."""
-
-
 class _Known(NamedTuple):
     """What was heard last of a limit: the standings it is among, made when somebody asks, and when that was."""
 
@@ -54,7 +49,7 @@ class KnownLimits:
         self._known: dict[str, _Known] = {}
         self._tracking: dict[str, float] = {}
         self._told: dict[str, str] = {}
-        self._instances: OrderedDict[tuple[str, str], tuple[str, ...]] = OrderedDict()
+        self.instances = KnownInstances()
         self._lock = threading.Lock()
         _every.add(self)
         self._listener = listener
@@ -83,24 +78,22 @@ class KnownLimits:
             for limit_id in standings:
                 self._take(limit_id, standings, asked)
 
-    def automatic_limits(self, use_case_name: str, use_case_id: str) -> tuple[str, ...] | None:
-        """Return the limits that an instance has of its own; None where no event of it was heard of."""
-        return self._instances.get((use_case_name, use_case_id))
-
     def hear(self, who: Attribution, result: XproxyResult, asked: float) -> None:
         """Learn from the result of an event, and tell the listener what changed since last time.
 
         A result that is not made yet, which is of no other limits than the event named, stays so when those only track and
         nobody listens.
         """
-        limit_ids, is_made = who.limit_ids, not isinstance(result, LaterResult)
-        if who.use_case_name is not None and who.use_case_id is not None:
-            others = tuple(limit_id for limit_id in result.limits if limit_id not in limit_ids) if is_made else ()
-            self._note_instance((who.use_case_name, who.use_case_id), others)
+        limit_ids = who.limit_ids
+        for limit_id in self.instances.hear(who, result):
+            for known in (self._known, self._tracking, self._told):
+                known.pop(limit_id, None)
         if isinstance(result, LaterResult) and self._may_wait(limit_ids):
-            known = _Known(result, time.monotonic())
+            heard = _Known(result, time.monotonic())
             for limit_id in limit_ids:
-                self._known[limit_id] = known
+                self._known[limit_id] = heard
+            return
+        if result.duplicate_request:  # its standings are those of long ago
             return
         late: list[tuple[str, str | None, str]] = []
         with self._lock:
@@ -110,18 +103,6 @@ class KnownLimits:
                     late.append(change)
         for change in late:  # the interpreter ends, and its threads with it
             self._tell(*change, result)
-
-    def _note_instance(self, instance: tuple[str, str], limit_ids: tuple[str, ...]) -> None:
-        self._instances[instance] = limit_ids
-        if limit_ids:
-            with suppress(KeyError):  # another thread's were that many
-                self._instances.move_to_end(instance)
-        while len(self._instances) > _MOST_INSTANCES:
-            with suppress(KeyError):  # another thread was first
-                _, forgotten = self._instances.popitem(last=False)
-                for limit_id in forgotten:
-                    for kept in (self._known, self._tracking, self._told):
-                        kept.pop(limit_id, None)
 
     def _may_wait(self, limit_ids: Sequence[str]) -> bool:
         if self._worker is not None:

@@ -1009,6 +1009,31 @@ def test_what_is_heard_on_two_connections_that_joined_a_call_counts_once(
     assert booked == 2
 
 
+def test_a_turn_that_is_heard_again_says_nothing_new_of_its_limits() -> None:
+    changes: list[tuple[str, str | None, str]] = []
+    config: Any = {"on_limit_state": lambda limit_id, old, new, _result: changes.append((limit_id, old, new))}
+    with SocketStandIn(realtime, SESSION) as server, metered(config=config) as meter:
+        meter.client.limits.create(limit_name="L", limit_id="full", max=0.1, limit_type="block")
+        with track_context(limit_ids=["full"]), ExitStack() as connections:
+            first, second = (
+                connections.enter_context(connected(server).realtime.connect(**JOINED[1])) for _ in range(2)
+            )
+            first.response.create()
+            second.response.create()
+            until(first, "response.done")
+            meter.client.ingest.units(
+                category="system.openai", resource="gpt-4o", units={"text": {"input": 1_000_000}}, limit_ids=["full"]
+            )
+            for heard_again in (False, True):
+                if heard_again:
+                    until(second, "response.done")
+                with pytest.raises(LimitBlockedError):
+                    first.response.create()
+        assert len(meter.events) == 4
+
+    assert changes == [("full", "ok", "blocked")]
+
+
 def test_an_interrupt_while_an_event_is_booked_loses_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
     with SocketStandIn(realtime, SESSION) as server, metered() as meter:
         ingest, interrupts = type(meter._recorder).ingest, [KeyboardInterrupt()]

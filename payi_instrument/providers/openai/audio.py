@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from payi_instrument.event import CallFacts, Units, Usage
 from payi_instrument.providers._estimate import estimate_tokens
 from payi_instrument.providers.openai.counting import is_reported, units_of
-from payi_instrument.providers.openai.wire import Lenient, failure_of, members, parsed, strings, unreadable
+from payi_instrument.providers.openai.wire import Lenient, billed_as, failure_of, members, parsed, strings, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +23,7 @@ _BYTES_PER_SECOND = 16_000
 """Of a sound file, for estimates only: 128 kbit/s, as most compressed ones have; speech in a raw one has twice that."""
 _BY_TOKEN, _TOKENS_PER_SECOND = "gpt-4o", 17
 """Models that are billed by tokens of sound, and how many a second has: $0.006 a minute at $6 a million."""
+_BY_SECOND = "whisper"
 _BY_CHARACTER = ("tts-1", "canopylabs/orpheus")
 _TOKENS_PER_CHARACTER = 1.3
 """What is spoken for a character, for estimates only: 20 tokens a second, 15 characters a second."""
@@ -46,7 +47,7 @@ def _transcription(facts: CallFacts, answer: Any, sent: Callable[[], int]) -> Us
         return Usage(failure=failure)
     duration = _seconds(told.get("duration"))
     seconds = duration or _last_subtitle(said) or ceil(sent() / _BYTES_PER_SECOND)
-    if facts.model.startswith(_BY_TOKEN):
+    if billed_as(facts, _BY_TOKEN, _BY_SECOND).startswith(_BY_TOKEN):
         units: Units = {"text": (0, estimate_tokens([said]))}
         if seconds:
             units["audio"] = (seconds * _TOKENS_PER_SECOND, 0)
@@ -139,7 +140,7 @@ def _speech(facts: CallFacts, usage: Any) -> Usage:
     if usage is not None:
         return Usage(units=units_of(usage, made="audio"))
     spoken = "".join(strings([facts.body.get("input")]))
-    if facts.model.startswith(_BY_CHARACTER):
+    if billed_as(facts, _BY_TOKEN, *_BY_CHARACTER).startswith(_BY_CHARACTER):
         return Usage(units={"characters": (len(spoken), 0)})
     asked = estimate_tokens(strings([spoken, facts.body.get("instructions")]))
     units: Units = {"text": (asked, 0), "audio": (0, ceil(len(spoken) * _TOKENS_PER_CHARACTER))}

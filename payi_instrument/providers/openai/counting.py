@@ -72,18 +72,24 @@ def units_of(usage: Any, tier: str | None = None, *, read: str = "text", made: s
         units[unit] = (units.get(unit, (0, 0))[0], tokens)
     if seconds:
         units["audio_seconds"] = (seconds, 0)
-    if any(name in usage for name in _SEARCHED_IN):
+    if counts_searches(usage):
         units |= _searched(usage)
     if units["text"] == (0, 0) and len(units) > 1:
         del units["text"]
     return on_tier(units, tier)
 
 
+def counts_searches(usage: Any) -> bool:
+    """Say whether a usage counts searches, so that no other place is to be looked at: some that were made are not billed."""
+    told = members(usage)
+    return any(name in told and members(told[name]) for name in _SEARCHED_IN)
+
+
 def _searched(usage: Mapping[str, Any]) -> Units:
     used, calls, tools = (members(usage.get(name)) for name in _SEARCHED_IN)
     web = count(used, "web_search_requests") + count(calls, "web_search_calls") + count(calls, "x_search_calls")
     web += count(members(tools.get("search_web")), "invocation")
-    found = {"web_search_request": (0, web), "file_search_request": (0, count(calls, "file_search_calls"))}
+    found = {"web_search_request": (0, min(web, MOST)), "file_search_request": (0, count(calls, "file_search_calls"))}
     return {unit: counts for unit, counts in found.items() if counts != (0, 0)}
 
 

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from payi_instrument.event import CallFacts, Units, Usage
 from payi_instrument.providers._estimate import estimate_tokens
 from payi_instrument.providers.openai.counting import is_reported, units_of
-from payi_instrument.providers.openai.wire import failure_of, listed, members, named, strings, unreadable
+from payi_instrument.providers.openai.wire import billed_as, failure_of, listed, members, named, strings, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _BY_TOKEN = ("gpt-image", "chatgpt-image")
+_BY_IMAGE = "dall-e"
 _TOKENS = {"low": 272, "medium": 1056, "high": 4160}
 """What a square picture is drawn with, by its quality; others in proportion to their size (image generation guide)."""
 _SQUARE = 1024 * 1024
@@ -79,7 +80,9 @@ def _sum(parts: Iterable[Units]) -> Units:
 
 
 def _estimated(facts: CallFacts, images: int, *answers: Mapping[str, Any]) -> Units:
-    units: Units = {"image": (0, images * estimated_image(facts.model, *answers, facts.body))}
+    units: Units = {
+        "image": (0, images * estimated_image(billed_as(facts, *_BY_TOKEN, _BY_IMAGE), *answers, facts.body))
+    }
     if prompt := estimate_tokens(strings([facts.body.get("prompt")])):
         units["text"] = (prompt, 0)
     return units

@@ -163,7 +163,8 @@ class TranscriptReader:
         """Return what was used, as the event reported it; else an estimate."""
         told = members(self._event)
         found = read_transcription(self._facts, {"text": told.get("transcript") or "", **told})
-        found.response_id = f"{told.get('item_id')}/{told.get('content_index')}"
+        if (item := named(told.get("item_id"))) is not None:
+            found.response_id = f"{item}/{told.get('content_index')}"
         found.once = self._facts.job is not None and not found.estimated
         return found
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from payi_instrument.event import CallFacts, Usage
 from payi_instrument.providers._estimate import TOKENS_PER_IMAGE, TOKENS_PER_MESSAGE, estimate_tokens
 from payi_instrument.providers.openai.calls import called_in
-from payi_instrument.providers.openai.counting import is_reported, on_tier, units_of
+from payi_instrument.providers.openai.counting import counts_searches, is_reported, on_tier, units_of
 from payi_instrument.providers.openai.images import authored, drawn_by, estimated_image
 from payi_instrument.providers.openai.wire import count, failure_of, listed, members, named, strings, texts, unreadable
 
@@ -63,7 +63,7 @@ def _read(facts: CallFacts, told: Mapping[str, Any], items: Sequence[Item]) -> U
     usage, tier = told.get("usage"), told.get("service_tier")
     if is_reported(usage):
         tools = members(told.get("tool_usage"))
-        found.units = _searches(items, tools) | units_of(usage, tier)  # what the usage counts goes before what is seen
+        found.units = units_of(usage, tier) | ({} if counts_searches(usage) else _searches(items, tools))
         found.beside = list(_drawn(facts, told, items, tools))
     elif items and status not in (*_GOING_ON, *_UNSUCCESSFUL) and found.failure is None:
         said = [text for item in items for text in _said(item)]

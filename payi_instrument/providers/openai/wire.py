@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from payi_instrument.event import CallFacts
+
 MOST = 2_147_483_647
 """The most that an event counts of a unit (wire-api section 2)."""
 
@@ -94,6 +96,15 @@ def named(value: Any) -> str | None:
     if isinstance(value, str):
         return str.__str__(value) or None  # plain text, also of a member of an enum
     return str(value) if isinstance(value, int) else None
+
+
+def billed_as(facts: CallFacts, *known: str) -> str:
+    """Return the model in whose units a call is billed, where several kinds are known by how their names begin.
+
+    It is the one that the call is priced as, if that is known: a deployment may have any name, a price of one's own too.
+    """
+    names = [name for name in (facts.priced_as, facts.resource) if name is not None and name.startswith(known)]
+    return names[0] if names else ""
 
 
 def texts_of(headers: Mapping[str, object]) -> dict[str, str]:
