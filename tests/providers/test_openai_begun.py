@@ -42,8 +42,9 @@ def states(standin: StandIn) -> list[str]:
 
 
 @pytest.fixture
-def client(standin: StandIn) -> openai.OpenAI:
-    return openai.OpenAI(base_url=standin.url, api_key="k", max_retries=0)
+def client(standin: StandIn) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=standin.url, api_key="k", max_retries=0) as client:
+        yield client
 
 
 def test_a_background_response_counts_when_it_is_fetched_and_for_whom_it_was_begun(
