@@ -130,9 +130,10 @@ class BlockGate:
         noted = limit_ids
         if self._meter.embedded and who.use_case_name is not None and who.use_case_id is not None:
             automatic = self._meter.automatic_limits(who.use_case_name, who.use_case_id)
-            if found.keys().isdisjoint(automatic):  # as of most instances
+            missing = [limit_id for limit_id in automatic if limit_id in limit_ids and limit_id not in found]
+            if missing:  # as of most instances
                 self._known.instances.note_none(who.use_case_name, who.use_case_id)
-                noted = [limit for limit in limit_ids if limit not in automatic or self._known.standing(limit)]
+                noted = [limit for limit in limit_ids if limit not in missing or self._known.standing(limit)]
         self._known.learn({limit_id: found.get(limit_id) or _NO_LIMIT for limit_id in noted}, asked)
 
     def _not_reached(self, error: Exception) -> None:

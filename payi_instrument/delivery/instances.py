@@ -24,6 +24,8 @@ _MOST = 10_000
 _WITHOUT_TTL_S = 30.0
 """How long an instance counts as one without a limit, and its use case as one that gives none."""
 
+_NEVER = float("-inf")
+
 
 class KnownInstances:
     """Remember the limits of instances; without a lock, each step is atomic."""
@@ -38,13 +40,13 @@ class KnownInstances:
         """Return the limits that an instance has of its own; None where nobody said anything of it lately."""
         instance = (use_case_name, use_case_id)
         limited = self._limited.get(instance)
-        if limited is None and self._without.get(instance, 0) > _oldest():
+        if limited is None and self._without.get(instance, _NEVER) > _oldest():
             return ()
         return limited
 
     def gives_none(self, use_case_name: str) -> bool:
         """Say whether an instance of a use case was found to have no limit, lately."""
-        return self._giving_none.get(use_case_name, 0) > _oldest()
+        return self._giving_none.get(use_case_name, _NEVER) > _oldest()
 
     def note_none(self, use_case_name: str, use_case_id: str) -> None:
         """Remember that an instance has no limit of its own."""
