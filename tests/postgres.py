@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import tempfile
 import warnings
 from functools import cache
@@ -38,7 +39,9 @@ def server() -> PostgresServer:
 
 @cache
 def _charwoman() -> psycopg.Connection[tuple[object, ...]]:
-    return psycopg.connect(server().get_uri(), autocommit=True)
+    connection = psycopg.connect(server().get_uri(), autocommit=True)
+    atexit.register(connection.close)
+    return connection
 
 
 def empty_ledger() -> str:
