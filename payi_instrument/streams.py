@@ -11,13 +11,12 @@ import os
 import sys
 import weakref
 from contextlib import aclosing
-from copy import deepcopy
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from payi_instrument.answers import attach
 from payi_instrument.guard import Guard
 from payi_instrument.providers._sse import EventFilter
-from payi_instrument.wire.result import XproxyResult
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
@@ -27,47 +26,6 @@ if TYPE_CHECKING:
 
 _SEE = Guard("read a chunk")
 _END = Guard("end a stream")
-
-
-_HIDDEN = "_xproxy_result"
-
-
-class _Kept:
-    """A result out of sight on an answer: pickled as text, so that nobody needs this package to read the answer."""
-
-    __slots__ = ("result",)
-
-    def __init__(self, result: Any) -> None:
-        self.result = result
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> _Kept:
-        return _Kept(deepcopy(self.result, memo))
-
-    def __reduce__(self) -> tuple[type[str], tuple[str]]:
-        return (str, (self.result.to_json(),))
-
-
-def _own_result(answer: Any) -> Any:
-    try:
-        kept = answer.__dict__[_HIDDEN]
-    except KeyError:
-        raise AttributeError(name="xproxy_result", obj=answer) from None  # an answer that was not metered is as ever
-    return XproxyResult.from_json(kept) if isinstance(kept, str) else kept.result
-
-
-OWN_RESULT = property(_own_result)
-"""What shows a result that `attach` put out of sight."""
-
-
-def attach(answer: object, result: object) -> None:
-    """Put a result on an answer without changing it: out of sight of a model's members, as a plain attribute elsewhere."""
-    try:
-        if getattr(type(answer), "xproxy_result", None) is OWN_RESULT:
-            answer.__dict__[_HIDDEN] = _Kept(result)
-        else:
-            object.__setattr__(answer, "xproxy_result", result)
-    except (AttributeError, TypeError):  # a type without room for it: get_context()["last_result"] has the result
-        pass
 
 
 class Ending:

@@ -16,6 +16,7 @@ import wrapt
 
 from payi_instrument import scope as scopes
 from payi_instrument import streams
+from payi_instrument.answers import OWN_RESULT, attach
 from payi_instrument.call import Call
 from payi_instrument.context import carry
 from payi_instrument.guard import Guard, logger
@@ -133,7 +134,7 @@ class Driver:
 
 def _settle(call: Call, answer: object, result: Any) -> None:
     call.settled(result)
-    streams.attach(answer, result)
+    attach(answer, result)
 
 
 def _goes_again(call: Call, error: BaseException, given: Arguments) -> bool:
@@ -219,7 +220,7 @@ class Installation:
                 return
             holder, inner = getattr(module, view.name), view.inner
             if inner is None:
-                holder.xproxy_result = streams.OWN_RESULT
+                holder.xproxy_result = OWN_RESULT
                 return
             holder.xproxy_result = property(lambda outer: getattr(getattr(outer, inner), "xproxy_result", None))
             self._undo.append(lambda: delattr(holder, "xproxy_result"))

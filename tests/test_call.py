@@ -16,9 +16,9 @@ import pytest
 
 from examples.openai_standin import Reply
 from payi_instrument import guard, track_context
+from payi_instrument.answers import attach
 from payi_instrument.delivery.inline import InlineDelivery
 from payi_instrument.providers.openai import provider
-from payi_instrument.streams import attach
 from payi_instrument.testing import MemoryMeter, metered
 
 if TYPE_CHECKING:
