@@ -40,11 +40,16 @@ def _create(
     start_timestamp: datetime | str | Unset | None = UNSET,
     **options: Unpack[Options],
 ) -> Request[CategoryResourceResponse]:
-    """Add a version of a custom resource, valid from `start_timestamp` (now unless given) until the next one's start.
+    """Add a version of a custom resource, or return the one that is the same in prices and caps.
 
-    Prices are in USD per unit, 0 or more; caps are informational. The same content again returns the version there is.
-    Raises `BadRequestError` `resource_already_exists` for other content at the same start, `PermissionDeniedError` for a
-    `system.` category.
+    `category` and `resource` are names of 1 to 256 characters, `category` not `system` nor below it. `units` has at
+    least one unit of `a-z 0-9 _ . -` (at most 64), its prices in USD per unit, 0 or more, of at most 12 digits and 18
+    places. Caps are 0 to 2 147 483 647 units or None, and inform only. The version is valid from `start_timestamp` (now
+    unless given, a naive time is UTC) until the next one's start.
+
+    Raises `BadRequestError` with `resource_already_exists` for other content at the same start or
+    `request_processing_error`, `PermissionDeniedError` `system_category_forbidden`. Source: wire-api section 5,
+    resources-semantics section 3.
     """
     body = given(
         units=units,
@@ -59,7 +64,10 @@ def _create(
 def _retrieve_version(
     resource_id: str, *, category: str, resource: str, **options: Unpack[Options]
 ) -> Request[CategoryResourceResponse]:
-    """Return one version of a resource, a deleted one too; raises `NotFoundError` `category_resource_not_found`."""
+    """Return one version of a resource, a deleted one too; prices are in USD per unit.
+
+    Raises `NotFoundError` `category_resource_not_found`. Source: wire-api section 5.
+    """
     path = {"category": category, "resource": resource, "resource_id": resource_id}
     return build(table.RETRIEVE_RESOURCE_VERSION, options, path=path)
 
@@ -76,8 +84,10 @@ def _list_versions(
 ) -> Request[Page[CategoryResourceResponse]]:
     """List the versions of a resource by start, newest first unless `sort_ascending`.
 
-    `active=False` lists the deleted ones; `limit` is the page size, 1 to 1000. Raises `NotFoundError`
-    `category_resource_not_found`, `BadRequestError` `invalid_cursor` or `request_processing_error`.
+    `active=False` lists the deleted ones; `limit` is the page size, 1 to 1000 (100 unless given).
+
+    Raises `NotFoundError` `category_resource_not_found`, `BadRequestError` with `invalid_cursor` or
+    `request_processing_error`. Source: wire-api sections 1.6 and 5.
     """
     query = given(Active=active, cursor=cursor, limit=limit, sort_ascending=sort_ascending)
     path = {"category": category, "resource": resource}
@@ -89,7 +99,8 @@ def _delete_version(
 ) -> Request[CategoryResourceResponse]:
     """Delete one version of a custom resource and return it; what it priced keeps its cost.
 
-    Raises `NotFoundError` `category_resource_not_found`, `PermissionDeniedError` for a `system.` category.
+    Raises `NotFoundError` `category_resource_not_found`, `PermissionDeniedError` `system_category_forbidden`. Source:
+    wire-api section 5, resources-semantics section 5.
     """
     path = {"category": category, "resource": resource, "resource_id": resource_id}
     return build(table.DELETE_RESOURCE_VERSION, options, path=path)
@@ -103,10 +114,11 @@ def _list(
     sort_ascending: bool | Unset = UNSET,
     **options: Unpack[Options],
 ) -> Request[Page[CategoryResponse]]:
-    """List categories by name, ascending unless `sort_ascending=False`; `limit` is the page size, 1 to 1000.
+    """List categories by name, ascending unless `sort_ascending=False`.
 
-    `active=False` lists those of which everything is deleted. Raises `BadRequestError` `invalid_cursor` or
-    `request_processing_error`.
+    `active=False` lists those of which everything is deleted; `limit` is the page size, 1 to 1000 (100 unless given).
+
+    Raises `BadRequestError` with `invalid_cursor` or `request_processing_error`. Source: wire-api sections 1.6 and 5.
     """
     query = given(Active=active, cursor=cursor, limit=limit, sort_ascending=sort_ascending)
     return build(table.LIST_CATEGORIES, options, query=query)
@@ -121,19 +133,22 @@ def _list_resources(
     sort_ascending: bool | Unset = UNSET,
     **options: Unpack[Options],
 ) -> Request[Page[CategoryResourceResponse]]:
-    """List the resources of a category by name, each as its current version; `limit` is the page size, 1 to 1000.
+    """List the resources of a category by name, each as the version valid now, else the next to be.
 
-    `active=False` lists the deleted ones. Raises `NotFoundError` `category_not_found`, `BadRequestError` `invalid_cursor`
-    or `request_processing_error`.
+    `active=False` lists the deleted ones; `limit` is the page size, 1 to 1000 (100 unless given).
+
+    Raises `NotFoundError` `category_not_found`, `BadRequestError` with `invalid_cursor` or `request_processing_error`.
+    Source: wire-api sections 1.6 and 5.
     """
     query = given(Active=active, cursor=cursor, limit=limit, sort_ascending=sort_ascending)
     return build(table.LIST_CATEGORY_RESOURCES, options, path={"category": category}, query=query)
 
 
 def _delete(category: str, **options: Unpack[Options]) -> Request[list[CategoryResourceResponse]]:
-    """Delete a custom category with all its resources and return every version deleted.
+    """Delete a custom category with all its resources and return every version deleted; what they priced keeps its cost.
 
-    Raises `NotFoundError` `category_not_found`, `PermissionDeniedError` for a `system.` category.
+    Raises `NotFoundError` `category_not_found`, `PermissionDeniedError` `system_category_forbidden`. Source: wire-api
+    section 5, resources-semantics section 5.
     """
     return build(table.DELETE_CATEGORY, options, path={"category": category})
 
@@ -141,9 +156,10 @@ def _delete(category: str, **options: Unpack[Options]) -> Request[list[CategoryR
 def _delete_resource(
     resource: str, *, category: str, **options: Unpack[Options]
 ) -> Request[list[CategoryResourceResponse]]:
-    """Delete a custom resource and return every version deleted.
+    """Delete a custom resource and return every version deleted; what they priced keeps its cost.
 
-    Raises `NotFoundError` `category_resource_not_found`, `PermissionDeniedError` for a `system.` category.
+    Raises `NotFoundError` `category_resource_not_found`, `PermissionDeniedError` `system_category_forbidden`. Source:
+    wire-api section 5, resources-semantics section 5.
     """
     return build(table.DELETE_RESOURCE, options, path={"category": category, "resource": resource})
 

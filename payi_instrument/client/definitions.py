@@ -40,15 +40,21 @@ def _create(
 ) -> Request[UseCaseDefinition]:
     """Create a use case at version 1, or return the one that is the same in everything.
 
-    `name` is 1 to 64 of letters, digits, `.`, `_` and `-`; `limit_config` is the limit that every run gets. Raises
-    `BadRequestError` with `invalid_use_case_name`, `invalid_use_case_description` or `use_case_already_exists`.
+    `name` is 1 to 64 of letters, digits, `.`, `_` and `-`; `description` is 1 to 2048 characters, not only blanks;
+    `limit_config` is the limit that every run gets: `max` in USD and above 0, `threshold` 0.75 to 0.99 of it.
+
+    Raises `BadRequestError` with `invalid_use_case_name`, `invalid_use_case_description`, `use_case_already_exists`,
+    `create_limit_validation_failed` or `invalid_max_limit`. Source: wire-api section 6.
     """
     body = given(name=name, description=description, limit_config=limit_config, logging_enabled=logging_enabled)
     return build(table.CREATE_DEFINITION, options, body=body)
 
 
 def _retrieve(use_case_name: str, **options: Unpack[Options]) -> Request[UseCaseDefinition]:
-    """Return a use case at its latest version; raises `NotFoundError` `use_case_not_found`."""
+    """Return a use case at its latest version.
+
+    Raises `NotFoundError` `use_case_not_found`. Source: wire-api section 6.
+    """
     return build(table.RETRIEVE_DEFINITION, options, path={"use_case_name": use_case_name})
 
 
@@ -59,10 +65,13 @@ def _update(
     logging_enabled: bool | Unset | None = UNSET,
     **options: Unpack[Options],
 ) -> Request[UseCaseDefinition]:
-    """Change description or logging of a use case, its version stays; what is absent or None stays too.
+    """Change description or logging of a use case; its version stays, and so does what is absent or None.
 
-    A plain service may answer a change that changes nothing with 204, which is None here. Raises `NotFoundError`
-    `use_case_not_found`, `BadRequestError` `invalid_use_case_description`.
+    `description` is 1 to 2048 characters, not only blanks. A plain service may answer a change that changes nothing
+    with 204, which is None here.
+
+    Raises `NotFoundError` `use_case_not_found`, `BadRequestError` `invalid_use_case_description`. Source: wire-api
+    section 6.
     """
     body = given(description=description, logging_enabled=logging_enabled)
     return build(table.UPDATE_DEFINITION, options, path={"use_case_name": use_case_name}, body=body)
@@ -76,21 +85,29 @@ def _list(
     sort_ascending: bool | Unset = UNSET,
     **options: Unpack[Options],
 ) -> Request[Page[UseCaseDefinition]]:
-    """List use cases, newest first unless `sort_ascending`; `limit` is the page size, 1 to 1000, `use_case_name` is exact.
+    """List use cases, newest first unless `sort_ascending`.
 
-    Raises `BadRequestError` `invalid_cursor` or `request_processing_error`.
+    `use_case_name` is the whole name, `limit` the page size, 1 to 1000 (100 unless given).
+
+    Raises `BadRequestError` with `invalid_cursor` or `request_processing_error`. Source: wire-api sections 1.6 and 6.
     """
     query = given(use_case_name=use_case_name, cursor=cursor, limit=limit, sort_ascending=sort_ascending)
     return build(table.LIST_DEFINITIONS, options, query=query)
 
 
 def _delete(use_case_name: str, **options: Unpack[Options]) -> Request[UseCaseDefinition]:
-    """Delete a use case and return it; what was recorded under it stays. Raises `NotFoundError` `use_case_not_found`."""
+    """Delete a use case and return it; what was recorded under it stays.
+
+    Raises `NotFoundError` `use_case_not_found`. Source: wire-api section 6.
+    """
     return build(table.DELETE_DEFINITION, options, path={"use_case_name": use_case_name})
 
 
 def _increment(use_case_name: str, **options: Unpack[Options]) -> Request[UseCaseDefinition]:
-    """Begin the next version of a use case, which runs take from now on; raises `NotFoundError` `use_case_not_found`."""
+    """Begin the next version of a use case, one above the last, which new runs take from now on.
+
+    Raises `NotFoundError` `use_case_not_found`. Source: wire-api section 6.
+    """
     return build(table.INCREMENT_VERSION, options, path={"use_case_name": use_case_name})
 
 
@@ -103,17 +120,23 @@ def _create_limit_config(
     properties: Mapping[str, str | None] | Unset | None = UNSET,
     **options: Unpack[Options],
 ) -> Request[UseCaseDefinition]:
-    """Set the limit that every new run of a use case gets, in place of any before.
+    """Set the limit that every new run of a use case gets, in place of any before; runs that began keep theirs.
 
-    `max` is in USD and above 0; `threshold` is 0.75 to 0.99 of it; `limit_type` is `allow` unless given. Raises
-    `NotFoundError` `use_case_not_found`, `BadRequestError` `create_limit_validation_failed` or `invalid_max_limit`.
+    `max` is in USD, above 0; `threshold` is 0.75 to 0.99 of it, 1.0 or None for none; `limit_type` is `allow` unless
+    given.
+
+    Raises `NotFoundError` `use_case_not_found`, `BadRequestError` with `create_limit_validation_failed` or
+    `invalid_max_limit`. Source: wire-api section 6, limits-semantics sections 2 and 6.4.
     """
     body = given(max=max, limit_type=limit_type, threshold=threshold, properties=properties)
     return build(table.CREATE_LIMIT_CONFIG, options, path={"use_case_name": use_case_name}, body=body)
 
 
 def _delete_limit_config(use_case_name: str, **options: Unpack[Options]) -> Request[UseCaseDefinition]:
-    """Give new runs of a use case no limit of their own any more; raises `NotFoundError` `use_case_not_found`."""
+    """Give new runs of a use case no limit of their own any more; it need not have had one.
+
+    Raises `NotFoundError` `use_case_not_found`. Source: wire-api section 6.
+    """
     return build(table.DELETE_LIMIT_CONFIG, options, path={"use_case_name": use_case_name})
 
 
@@ -128,14 +151,20 @@ def _create_kpi(
 ) -> Request[Kpi]:
     """Add a KPI to a use case, or return the one that is the same in everything.
 
-    Raises `NotFoundError` `use_case_not_found`, `BadRequestError` `kpi_already_exists` or `request_processing_error`.
+    `name` is 1 to 128 characters, `description` 1 to 2048, `goal` any finite number.
+
+    Raises `NotFoundError` `use_case_not_found`, `BadRequestError` with `kpi_already_exists`,
+    `invalid_use_case_description` or `request_processing_error`. Source: wire-api section 6.
     """
     body = {"name": name, "description": description, "kpi_type": kpi_type, "goal": goal}
     return build(table.CREATE_KPI, options, path={"use_case_name": use_case_name}, body=body)
 
 
 def _retrieve_kpi(kpi_name: str, *, use_case_name: str, **options: Unpack[Options]) -> Request[Kpi]:
-    """Return a KPI of a use case; raises `NotFoundError` `use_case_not_found` or `kpi_not_found`."""
+    """Return a KPI of a use case.
+
+    Raises `NotFoundError` with `use_case_not_found` or `kpi_not_found`. Source: wire-api section 6.
+    """
     return build(table.RETRIEVE_KPI, options, path={"use_case_name": use_case_name, "kpi_name": kpi_name})
 
 
@@ -149,7 +178,10 @@ def _update_kpi(
 ) -> Request[Kpi]:
     """Change description or goal of a KPI; what is absent or None stays.
 
-    Raises `NotFoundError` `use_case_not_found` or `kpi_not_found`.
+    `description` is 1 to 2048 characters, `goal` any finite number.
+
+    Raises `NotFoundError` with `use_case_not_found` or `kpi_not_found`, `BadRequestError` with
+    `invalid_use_case_description` or `request_processing_error`. Source: wire-api section 6.
     """
     path = {"use_case_name": use_case_name, "kpi_name": kpi_name}
     return build(table.UPDATE_KPI, options, path=path, body=given(description=description, goal=goal))
@@ -164,17 +196,22 @@ def _list_kpis(
     sort_ascending: bool | Unset = UNSET,
     **options: Unpack[Options],
 ) -> Request[Page[Kpi]]:
-    """List the KPIs of a use case, newest first unless `sort_ascending`; `limit` is the page size, 1 to 1000.
+    """List the KPIs of a use case, newest first unless `sort_ascending`.
 
-    `kpi_name` is exact. Raises `NotFoundError` `use_case_not_found`, `BadRequestError` `invalid_cursor` or
-    `request_processing_error`.
+    `kpi_name` is the whole name, `limit` the page size, 1 to 1000 (100 unless given).
+
+    Raises `NotFoundError` `use_case_not_found`, `BadRequestError` with `invalid_cursor` or `request_processing_error`.
+    Source: wire-api sections 1.6 and 6.
     """
     query = given(kpi_name=kpi_name, cursor=cursor, limit=limit, sort_ascending=sort_ascending)
     return build(table.LIST_KPIS, options, path={"use_case_name": use_case_name}, query=query)
 
 
 def _delete_kpi(kpi_name: str, *, use_case_name: str, **options: Unpack[Options]) -> Request[Kpi]:
-    """Delete a KPI of a use case and return it; raises `NotFoundError` `use_case_not_found` or `kpi_not_found`."""
+    """Delete a KPI of a use case and return it.
+
+    Raises `NotFoundError` with `use_case_not_found` or `kpi_not_found`. Source: wire-api section 6.
+    """
     return build(table.DELETE_KPI, options, path={"use_case_name": use_case_name, "kpi_name": kpi_name})
 
 

@@ -83,13 +83,18 @@ def _units(  # the published parameters
     event_id: Text = UNSET,
     **options: Unpack[Options],
 ) -> Request[IngestResponse]:
-    """Report one event and return its cost and the state of every limit that it names.
+    """Report one event and return its cost in USD and the state of every limit that it names.
 
-    Counts are whole units, latencies whole milliseconds, a naive `event_timestamp` is UTC and may be at most 5 minutes
-    ahead. Without `event_id` and `provider_response_id` the client makes an event id, so that a retry counts once. Raises
-    `TypeError` when `limit_ids` or `request_tags` is not a list of str, `ValueError` for a tag with a comma or a header that
-    can't be sent, `NotFoundError` `category_not_found` or
-    `category_resource_not_found`, `BadRequestError` for what else the meter refuses.
+    Counts are whole units, each side 0 to 2 147 483 647; latencies whole milliseconds; `http_status_code` is the
+    provider's, 299 for a failure on this side. A naive `event_timestamp` is UTC; it may lie at most 5 minutes ahead,
+    any time back. Without `event_id` (1 to 64 printable ASCII characters) and `provider_response_id` the client makes
+    an event id, so that a retry counts once. `limit_ids` are trimmed, blanks and repeats dropped.
+
+    Raises `TypeError` when `limit_ids` or `request_tags` is not a list of str, `ValueError` for a tag with a comma or a
+    header that can't be sent, `NotFoundError` with `category_not_found` or `category_resource_not_found`,
+    `BadRequestError` with `required_field_missing`, `request_processing_error`, `invalid_ingest_event_timestamp`,
+    `invalid_use_case_name`, `invalid_user_id`, `invalid_tags`, `duplicate_limit_id` or `invalid_limit_id`, from a
+    strict meter `invalid_limit_ids` or `blocking_limit_not_allowed`. Source: wire-api sections 1.5 and 3.1.
     """
     if not event_id and not provider_response_id:
         event_id = new_id()
@@ -207,12 +212,15 @@ Events = Iterable[BulkEvent] | Iterable[Mapping[str, Any]]
 
 
 def _bulk(*, events: Events, **options: Unpack[Options]) -> Request[BulkIngestResponse]:
-    """Report up to 1000 events, independent of each other; attribution stands in each item (wire-api section 3.2).
+    """Report up to 1000 events, independent of each other; attribution stands in each item.
 
-    An item's `resource_scope` is sent as `scope`. An item without `event_id` and `provider_response_id` gets an event id,
-    so that a retry counts it once; a plain service takes none, so a meter on the network is asked once what it takes, and
-    one that does not say may count a retried item twice. `error_count` and `errors` tell which items were refused. Raises
-    `BadRequestError` when all were, `TypeError` when `events` is not a list of mappings.
+    An item's `resource_scope` is sent as `scope`. An item without `event_id` and `provider_response_id` gets an event
+    id, so that a retry counts it once; a plain service takes none, so a meter on the network is asked once what it
+    takes, and one that does not say may count a retried item twice. `error_count` and `errors` tell which items were
+    refused, with the codes of `units`.
+
+    Raises `BadRequestError` when all were, `APIStatusError` `payload_too_large` for more than 1000, `TypeError` when
+    `events` is not a list of mappings. Source: wire-api section 3.2.
     """
     plain = [_item(event) for event in listed(events)]
     request = build(table.INGEST_BULK, options, body=plain)
@@ -223,8 +231,11 @@ def _bulk(*, events: Events, **options: Unpack[Options]) -> Request[BulkIngestRe
 def _bulk_upsert(*, events: Events, **options: Unpack[Options]) -> Request[BulkIngestResponse]:
     """Report up to 1000 events, each in place of the one with its category and `provider_response_id` if there is one.
 
-    The difference in cost moves into the current totals of its limits; an item without `provider_response_id` is refused,
-    and so is one whose response id belongs to several events. Raises as `bulk` does. An extension of our meter.
+    The difference in cost moves into the current totals of its limits; an item without `provider_response_id` is
+    refused, and so is one whose response id belongs to several events. An extension of our meter.
+
+    Raises `BadRequestError` when all items were refused, `APIStatusError` `payload_too_large` for more than 1000,
+    `TypeError` when `events` is not a list of mappings. Source: wire-api section 3.3.
     """
     return build(table.INGEST_BULK_UPSERT, options, body=[_item(event) for event in listed(events)])
 

@@ -31,10 +31,13 @@ def _create(
 ) -> Request[LimitResponse]:
     """Create a limit, or return the one that is the same in everything.
 
-    `max` is in USD and above 0; `threshold` is 0.75 to 0.99 of it, from where the state is `exceeded` (none: 1.0);
-    `limit_type` is `allow` unless given; a `limit_id` is 1 to 128 printable ASCII characters without comma, made by the
-    meter when absent. Raises `BadRequestError` with `create_limit_validation_failed`, `invalid_max_limit` or
-    `limit_name_already_exist`.
+    `limit_name` is 1 to 256 characters, one per application; `max` is in USD, above 0, of at most 20 digits and 12
+    places. `threshold` is the share of `max`, 0.75 to 0.99, from where the state is `exceeded`; 1.0 and None mean none.
+    `limit_type` is `allow` unless given. A `limit_id` is 1 to 128 printable ASCII characters without comma or outer
+    blanks, made by the meter when absent. Keys of `properties` are not blank.
+
+    Raises `BadRequestError` with `create_limit_validation_failed`, `invalid_max_limit` or `limit_name_already_exist`.
+    Source: wire-api section 4, limits-semantics section 2.
     """
     body = given(
         limit_name=limit_name,
@@ -48,7 +51,10 @@ def _create(
 
 
 def _retrieve(limit_id: str, **options: Unpack[Options]) -> Request[LimitResponse]:
-    """Return a limit with its totals; raises `NotFoundError` `limit_not_found`."""
+    """Return a limit with its totals in USD.
+
+    Raises `NotFoundError` `limit_not_found`. Source: wire-api section 4.
+    """
     return build(table.RETRIEVE_LIMIT, options, path={"limit_id": limit_id})
 
 
@@ -59,10 +65,14 @@ def _update(
     max: float | Decimal | Unset | None = UNSET,  # noqa: A002  # the published name
     **options: Unpack[Options],
 ) -> Request[LimitResponse]:
-    """Change name or `max` (USD, not below what is spent) of a limit; what is absent or None stays.
+    """Change name or `max` of a limit; what is absent or None stays, and so do its totals.
 
-    Raises `NotFoundError`, or `BadRequestError` with `invalid_max_limit`, `invalid_max_limit_update` or
-    `limit_name_already_exist`.
+    `limit_name` is 1 to 256 characters; `max` is in USD, above 0 and not below what is spent. Type, threshold and id
+    never change: delete the limit and create it anew.
+
+    Raises `NotFoundError` `limit_not_found`, `BadRequestError` with `update_limit_validation_failed`,
+    `invalid_max_limit`, `invalid_max_limit_update` or `limit_name_already_exist`. Source: wire-api section 4,
+    limits-semantics section 5.
     """
     body = given(limit_name=limit_name, max=max)
     return build(table.UPDATE_LIMIT, options, path={"limit_id": limit_id}, body=body)
@@ -77,10 +87,13 @@ def _list(
     properties: Mapping[str, str] | Unset = UNSET,
     **options: Unpack[Options],
 ) -> Request[Page[Limit]]:
-    """List limits, newest first unless `sort_ascending`; `limit` is the page size, 1 to 1000, `limit_name` is exact.
+    """List limits, newest first unless `sort_ascending`.
 
-    `properties` are those that a limit must have, all of them: an extension of our meter. Raises `BadRequestError`
-    `invalid_cursor` or `request_processing_error`, `ValueError` for a key that holds a colon.
+    `limit_name` is the whole name, `limit` the page size, 1 to 1000 (100 unless given). `properties` are those that a
+    limit must have, all of them: an extension of our meter.
+
+    Raises `BadRequestError` with `invalid_cursor` or `request_processing_error`, `ValueError` for a key that holds a
+    colon. Source: wire-api sections 1.6 and 4.
     """
     query = given(cursor=cursor, limit=limit, limit_name=limit_name, sort_ascending=sort_ascending)
     if properties:
@@ -96,17 +109,23 @@ def _pair(key: str, value: str) -> str:
 
 
 def _delete(limit_id: str, **options: Unpack[Options]) -> Request[DefaultResponse]:
-    """Delete a limit; its name and id are free at once. Raises `NotFoundError` `limit_not_found`."""
+    """Delete a limit; its name and id are free at once, and what was stored under it stays.
+
+    Raises `NotFoundError` `limit_not_found`. Source: wire-api section 4, limits-semantics section 5.
+    """
     return build(table.DELETE_LIMIT, options, path={"limit_id": limit_id})
 
 
 def _reset(
     limit_id: str, *, reset_date: datetime | str | Unset | None = UNSET, **options: Unpack[Options]
 ) -> Request[LimitHistoryResponse]:
-    """Begin a new period of a limit and return the one that it closes, with its totals.
+    """Begin a new period of a limit and return the one that it closes, with its totals in USD.
 
-    `reset_date` says when the new period begins: now unless given, a naive time is UTC. Raises `NotFoundError`
-    `limit_not_found`, `BadRequestError` `update_limit_validation_failed` for a date that can't be.
+    `reset_date` says when the new period begins: now unless given, after the last reset, at most 5 minutes ahead; a
+    naive time is UTC. Events from that time on count in the new period.
+
+    Raises `NotFoundError` `limit_not_found`, `BadRequestError` `update_limit_validation_failed` for a date that can't
+    be. Source: wire-api section 4, limits-semantics section 7.
     """
     query = given(resetDate=reset_date)
     return build(table.RESET_LIMIT, options, path={"limit_id": limit_id}, query=query)
@@ -120,10 +139,12 @@ def _history(
     sort_ascending: bool | Unset = UNSET,
     **options: Unpack[Options],
 ) -> Request[Page[LimitHistory]]:
-    """List the closed periods of a limit, newest first unless `sort_ascending`; `limit` is the page size, 1 to 1000.
+    """List the closed periods of a limit, newest first unless `sort_ascending`: an extension of our meter.
 
-    An extension of our meter. Raises `NotFoundError` `limit_not_found`, `BadRequestError` `invalid_cursor` or
-    `request_processing_error`.
+    `limit` is the page size, 1 to 1000 (100 unless given).
+
+    Raises `NotFoundError` `limit_not_found`, `BadRequestError` with `invalid_cursor` or `request_processing_error`.
+    Source: limits-semantics section 7.
     """
     query = given(cursor=cursor, limit=limit, sort_ascending=sort_ascending)
     return build(table.LIMIT_HISTORY, options, path={"limit_id": limit_id}, query=query)
@@ -134,7 +155,8 @@ def _update_properties(
 ) -> Request[list[LimitResponse]]:
     """Merge properties into a limit's, None removes a key, and return the limit in a list of one.
 
-    Raises `NotFoundError` `limit_not_found`.
+    Raises `NotFoundError` `limit_not_found`, `BadRequestError` `request_processing_error` for a blank key. Source:
+    wire-api sections 4 and 7.
     """
     body = {"properties": properties}
     return build(table.UPDATE_LIMIT_PROPERTIES, options, path={"limit_id": limit_id}, body=body)

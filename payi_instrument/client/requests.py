@@ -19,14 +19,21 @@ if TYPE_CHECKING:
 
 
 def _retrieve_by_request(request_id: str, **options: Unpack[Options]) -> Request[RequestResult]:
-    """Return the result that an event had when it was ingested; raises `NotFoundError` `request_not_found`."""
+    """Return the result that an event had when it was ingested: its cost in USD, and its limits as they stood then.
+
+    Raises `NotFoundError` `request_not_found`. Source: wire-api section 7.
+    """
     return build(table.RETRIEVE_REQUEST_RESULT, options, path={"request_id": request_id})
 
 
 def _update_by_request(
     request_id: str, *, properties: Mapping[str, str | None], **options: Unpack[Options]
 ) -> Request[PropertiesResponse]:
-    """Merge properties into an event's, None removes a key; raises `NotFoundError` `request_not_found`."""
+    """Merge properties into an event's, None removes a key.
+
+    Raises `NotFoundError` `request_not_found`, `BadRequestError` `request_processing_error` for a blank key. Source:
+    wire-api section 7.
+    """
     body = {"properties": properties}
     return build(table.UPDATE_REQUEST_PROPERTIES, options, path={"request_id": request_id}, body=body)
 
@@ -36,7 +43,7 @@ def _retrieve_by_response(
 ) -> Request[RequestResult]:
     """Return the result that the latest event of a provider's response had when it was ingested.
 
-    Raises `NotFoundError` `request_not_found`.
+    Raises `NotFoundError` `request_not_found`. Source: wire-api section 7.
     """
     return build(table.RETRIEVE_RESPONSE_RESULT, options, path=_response(category, provider_response_id))
 
@@ -46,7 +53,8 @@ def _update_by_response(
 ) -> Request[PropertiesResponse]:
     """Merge properties into those of the latest event of a provider's response, None removes a key.
 
-    Raises `NotFoundError` `request_not_found`.
+    Raises `NotFoundError` `request_not_found`, `BadRequestError` `request_processing_error` for a blank key. Source:
+    wire-api section 7.
     """
     path = _response(category, provider_response_id)
     return build(table.UPDATE_RESPONSE_PROPERTIES, options, path=path, body={"properties": properties})

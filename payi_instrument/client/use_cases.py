@@ -22,24 +22,37 @@ if TYPE_CHECKING:
 
 
 def _create(use_case_name: str, **options: Unpack[Options]) -> Request[UseCaseInstance]:
-    """Begin a run of a use case, under an id that the meter makes; raises `NotFoundError` `use_case_not_found`."""
+    """Begin a run of a use case, under an id that the meter makes; it gets the definition's limit, if there is one.
+
+    Raises `NotFoundError` `use_case_not_found`. Source: wire-api section 6, limits-semantics section 6.4.
+    """
     return build(table.CREATE_INSTANCE, options, path={"use_case_name": use_case_name})
 
 
 def _retrieve(use_case_id: str, *, use_case_name: str, **options: Unpack[Options]) -> Request[UseCaseInstance]:
-    """Return a run of a use case; raises `NotFoundError` `use_case_instance_not_found`."""
+    """Return a run of a use case.
+
+    Raises `NotFoundError` `use_case_instance_not_found`. Source: wire-api section 6.
+    """
     return build(table.RETRIEVE_INSTANCE, options, path=_run(use_case_name, use_case_id))
 
 
 def _delete(use_case_id: str, *, use_case_name: str, **options: Unpack[Options]) -> Request[UseCaseInstance]:
-    """Delete a run and return it; what it spent stays. Raises `NotFoundError` `use_case_instance_not_found`."""
+    """Delete a run and return it; its limit and what it spent stay.
+
+    Raises `NotFoundError` `use_case_instance_not_found`. Source: wire-api section 6, limits-semantics section 6.4.
+    """
     return build(table.DELETE_INSTANCE, options, path=_run(use_case_name, use_case_id))
 
 
 def _update_properties(
     use_case_id: str, *, use_case_name: str, properties: Mapping[str, str | None], **options: Unpack[Options]
 ) -> Request[UseCaseInstance]:
-    """Merge properties into a run's, None removes a key; raises `NotFoundError` `use_case_instance_not_found`."""
+    """Merge properties into a run's, None removes a key, and return the run.
+
+    Raises `NotFoundError` `use_case_instance_not_found`, `BadRequestError` `request_processing_error` for a blank key.
+    Source: wire-api sections 6 and 7.
+    """
     body = {"properties": properties}
     return build(table.UPDATE_INSTANCE_PROPERTIES, options, path=_run(use_case_name, use_case_id), body=body)
 
@@ -54,9 +67,11 @@ def _update_score(
 ) -> Request[None]:
     """Set the score of a KPI for a run; None clears it.
 
-    A `boolean` KPI takes a bool or 0 and 1, `percentage` 0 to 100, `likert5` a whole number from 1 to 5, and so on,
-    `number` any. Raises `NotFoundError` `use_case_instance_not_found` or `kpi_not_found`, `BadRequestError`
-    `invalid_kpi_score`.
+    A `boolean` KPI takes a bool, 0 or 1, `percentage` 0 to 100, `likert5`, `likert7` and `likert10` a whole number from
+    1 to 5, 7 and 10, `number` any within 1e300.
+
+    Raises `NotFoundError` with `use_case_not_found`, `use_case_instance_not_found` or `kpi_not_found`,
+    `BadRequestError` `invalid_kpi_score`. Source: wire-api section 6.
     """
     path = {**_run(use_case_name, use_case_id), "kpi_name": kpi_name}
     return build(table.UPDATE_SCORE, options, path=path, body=given(score=score))
@@ -72,10 +87,12 @@ def _list_scores(
     sort_ascending: bool | Unset = UNSET,
     **options: Unpack[Options],
 ) -> Request[Page[KpiScore]]:
-    """List the KPI scores of a run, newest first unless `sort_ascending`; `limit` is the page size, 1 to 1000.
+    """List the KPI scores of a run, newest first unless `sort_ascending`.
 
-    `kpi_name` is exact. Raises `NotFoundError` `use_case_instance_not_found`, `BadRequestError` `invalid_cursor` or
-    `request_processing_error`.
+    `kpi_name` is the whole name, `limit` the page size, 1 to 1000 (100 unless given).
+
+    Raises `NotFoundError` `use_case_instance_not_found`, `BadRequestError` with `invalid_cursor` or
+    `request_processing_error`. Source: wire-api sections 1.6 and 6.
     """
     query = given(kpi_name=kpi_name, cursor=cursor, limit=limit, sort_ascending=sort_ascending)
     return build(table.LIST_SCORES, options, path=_run(use_case_name, use_case_id), query=query)

@@ -29,7 +29,7 @@ class ResourceRequest(Body):
 
 
 class UnitPriceData(Model):
-    """Hold what one unit costs, in USD."""
+    """Hold what one unit costs, in USD, 0 or more: floats with an exact twin. Source: wire-api section 5."""
 
     input_price: Money | None = None
     output_price: Money | None = None
@@ -46,13 +46,16 @@ class UnitPriceData(Model):
 
 
 class CategoryResponse(Model):
-    """Name a category."""
+    """Name a category. Source: wire-api section 5."""
 
     category: str
 
 
 class MappedResource(Model):
-    """Say which resource another name stands for."""
+    """Say which resource another name stands for.
+
+    `scope` is `global`, `datazone` or `region`, `sub_scope` the zone or region. Source: wire-api section 5.
+    """
 
     category: str
     resource: str
@@ -63,27 +66,31 @@ class MappedResource(Model):
 
 
 class AzureResource(Model):
-    """Hold reserved Azure capacity, in provisioned throughput units."""
+    """Hold reserved Azure capacity, in provisioned throughput units. Source: wire-api section 5."""
 
     ptus: int | None = None
 
 
 class AwsBedrockResource(Model):
-    """Hold reserved Bedrock capacity, in model units."""
+    """Hold reserved Bedrock capacity, in model units. Source: wire-api section 5."""
 
     model_units: int | None = None
 
 
 class GoogleVertexResource(Model):
-    """Hold reserved Vertex capacity, in generative AI scale units."""
+    """Hold reserved Vertex capacity, in generative AI scale units. Source: wire-api section 5."""
 
     gsus: int | None = None
 
 
 class CategoryResourceResponse(Model):
-    """Describe one version of a resource, valid from `start_timestamp` until `end_timestamp` (None = open).
+    """Describe one version of a resource.
 
-    `active` means not deleted; caps are informational.
+    `units` has its prices in USD per unit, by name of the unit. It is valid from `start_timestamp` until
+    `end_timestamp`, the next version's start, None for the newest; both in UTC. `active` means not deleted. Caps
+    (`max_..._units`) are in units, 0 to 2 147 483 647, and inform only; `cost_per_hour` is in USD and prices nothing.
+    Above `large_context_threshold` input units the `_large_context` prices hold. Source: wire-api section 5,
+    resources-semantics sections 4 to 6.
     """
 
     category: str

@@ -90,7 +90,7 @@ class BulkIngestRequest(IngestRequest, total=False):
 
 
 class IngestResponse(Model):
-    """Answer one event."""
+    """Answer one event; both times are in UTC, and `request_id` is the result's. Source: wire-api section 3.1."""
 
     request_id: str
     event_timestamp: Timestamp
@@ -99,7 +99,7 @@ class IngestResponse(Model):
 
 
 class APIErrorBody(Model):
-    """Hold the error envelope (wire-api section 1.4)."""
+    """Hold the error envelope. Source: wire-api section 1.4."""
 
     statusCode: int  # noqa: N815  # the published spelling
     message: str
@@ -108,14 +108,19 @@ class APIErrorBody(Model):
 
 
 class BulkItemError(Model):
-    """Say which item of a bulk call failed, and why."""
+    """Say which item of a bulk call failed, counted from 0, and why. Source: wire-api section 3.2."""
 
     item_index: int
     xproxy_result: APIErrorBody
 
 
 class BulkIngestResponse(Model):
-    """Answer a bulk call; items are independent. `results` comes with `?results=true`, one per item, None for errors."""
+    """Answer a bulk call, whose items are independent.
+
+    `total_count` items were sent, `ingest_count` are stored (duplicates too), `error_count` and `item_error_count`
+    failed; `errors` is in the order of the items. `results` comes with `?results=true`, one per item, None for errors.
+    Source: wire-api section 3.2.
+    """
 
     request_id: str
     ingest_timestamp: Timestamp

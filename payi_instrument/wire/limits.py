@@ -54,7 +54,10 @@ class PropertiesRequest(Body):
 
 
 class RequestsData(Model):
-    """Count the events of a limit by the state they were answered with."""
+    """Count the events of a limit by the state that each was answered with; `total` is the sum of the six.
+
+    Source: wire-api section 2, limits-semantics section 3.1.
+    """
 
     ok: int = 0
     exceeded: int = 0
@@ -66,7 +69,11 @@ class RequestsData(Model):
 
 
 class TotalCostData(Model):
-    """Hold what a limit has gathered: cost in USD, requests, and the sum of its live holds."""
+    """Hold what a limit has gathered in its running period.
+
+    `cost` is in USD, `cost.total.base` the whole spend, not capped at `max`; `held` is the sum of its live holds in
+    USD. Source: wire-api sections 2 and 8, limits-semantics section 3.
+    """
 
     cost: CostData
     requests: RequestsData
@@ -79,7 +86,12 @@ class TotalCostData(Model):
 
 
 class Limit(Model):
-    """Describe a limit; `max` in USD, `threshold` the share of it from which the state is `exceeded`."""
+    """Describe a limit.
+
+    `max` is in USD, above 0; `threshold` is the share of it from which the state is `exceeded`, 0.75 to 0.99, 1.0 for
+    none. Both are floats with an exact twin. Times are in UTC; an ingest does not move `limit_update_timestamp`.
+    `properties` come from our meter alone. Source: wire-api section 4, limits-semantics sections 2 to 5.
+    """
 
     limit_id: str
     limit_name: str
@@ -103,7 +115,7 @@ class Limit(Model):
 
 
 class LimitResponse(Model):
-    """Answer with one limit."""
+    """Answer with one limit. Source: wire-api section 4."""
 
     limit: Limit
     request_id: str
@@ -111,7 +123,10 @@ class LimitResponse(Model):
 
 
 class LimitHistory(Model):
-    """Describe a closed period of a limit: its totals before the reset at `limit_reset_timestamp`."""
+    """Describe a closed period of a limit: its totals in USD before the reset at `limit_reset_timestamp`.
+
+    `max` is in USD; `limit_tags` is always None here. Source: wire-api section 4, limits-semantics section 7.
+    """
 
     limit_id: str
     limit_name: str
@@ -123,7 +138,7 @@ class LimitHistory(Model):
 
 
 class LimitHistoryResponse(Model):
-    """Answer a reset with the period that it closed."""
+    """Answer a reset with the period that it closed. Source: wire-api section 4."""
 
     limit_history: LimitHistory
     request_id: str
@@ -131,13 +146,13 @@ class LimitHistoryResponse(Model):
 
 
 class DefaultResponse(Model):
-    """Answer an operation that returns nothing else."""
+    """Answer an operation that returns nothing else. Source: wire-api section 4."""
 
     request_id: str
     message: str | None = None
 
 
 class PropertiesResponse(Model):
-    """Answer a change of a request's properties."""
+    """Answer a change of a request's properties; `request_id` is the event's. Source: wire-api section 7."""
 
     request_id: str | None = None

@@ -13,13 +13,13 @@ from payi_instrument.wire.result import LimitResult, XproxyResult
 
 
 class RequestResult(Model):
-    """Answer with the result that an event had at ingest time."""
+    """Answer with the result that an event had at ingest time; states are not computed again. Source: wire-api section 7."""
 
     xproxy_result: XproxyResult
 
 
 class Capabilities(Model):
-    """List the extensions that a meter speaks; a plain service has none."""
+    """List the extensions that a meter speaks; a plain service has none. Source: wire-api section 8."""
 
     extensions: list[str] = Field(default_factory=list[str])
 
@@ -50,7 +50,10 @@ class RenewHold(Body):
 
 
 class Hold(Model):
-    """Describe spend that is set aside: `amount` in USD on every limit of the call."""
+    """Describe spend that is set aside: `amount` in USD on every limit of the call, until `expires_at` in UTC.
+
+    Source: wire-api section 8, limits-semantics section 10.
+    """
 
     hold_id: str
     expires_at: Timestamp

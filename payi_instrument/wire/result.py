@@ -21,7 +21,7 @@ LimitType = Literal["allow", "block"]
 
 
 class CostDetailsBase(Model):
-    """Hold one side's cost in USD."""
+    """Hold one side's cost in USD: a float, its exact twin has 12 decimal places. Source: wire-api section 2."""
 
     base: Money
 
@@ -32,7 +32,10 @@ class CostDetailsBase(Model):
 
 
 class CostDetails(CostDetailsBase):
-    """Hold a total cost in USD; on a limit `overrun_base` is what lies beyond its `max`."""
+    """Hold a total cost in USD; on a limit `overrun_base` is what lies beyond its `max`, None when nothing does.
+
+    Source: wire-api section 2, limits-semantics section 3.2.
+    """
 
     overrun_base: Money | None = None
 
@@ -43,7 +46,7 @@ class CostDetails(CostDetailsBase):
 
 
 class CostData(Model):
-    """Hold input, output and total cost in USD."""
+    """Hold input, output and total cost in USD. Source: wire-api section 2."""
 
     input: CostDetailsBase
     output: CostDetailsBase
@@ -51,7 +54,7 @@ class CostData(Model):
 
 
 class ResultCost(CostData):
-    """Hold what one event cost."""
+    """Hold what one event cost, in USD. Source: wire-api section 2.1."""
 
     currency: Literal["usd"] = "usd"
 
@@ -60,7 +63,8 @@ class LimitResult(Model):
     """Say how one limit stands after an event.
 
     Amounts are in USD; `remaining` is `max - spent - held` and may be negative, `ratio` is `spent / max`. They are None
-    on a service that reports states only. `stale` marks the last known standing where the meter was not asked.
+    on a service that reports states only. `stale` marks the last known standing where the meter was not asked. Source:
+    wire-api sections 2.1 and 8, limits-semantics section 4.
     """
 
     state: LimitState | None = None
@@ -94,24 +98,29 @@ class LimitResult(Model):
 
 
 class IngestUnits(Model):
-    """Count one unit of an event, each side 0 to 2 147 483 647."""
+    """Count one unit of an event, each side 0 to 2 147 483 647. Source: wire-api section 2."""
 
     input: int = 0
     output: int = 0
 
 
 class XproxyError(Model):
-    """Say why a result is not complete."""
+    """Say why a result is not complete; `code` is one of wire-api section 1.5, or of delivery.
+
+    Source: wire-api section 2, instrumentation-semantics section 7.
+    """
 
     code: str | None = None
     message: str | None = None
 
 
 class XproxyResult(Model):
-    """Say what one event cost and how every limit that it named stands.
+    """Say what one event cost, in USD, and how every limit that it named stands.
 
-    `limits` is never None. On trouble `error` says what happened and `queued` whether delivery is pending; `limits` then
-    holds the last known standings, marked `stale`. `unpriced` says that the event has units and none had a price.
+    `limits` is never None. `resource_id` is the version that priced the event, `unknown_units` what it has no price
+    for. On trouble `error` says what happened and `queued` whether delivery is pending; `limits` then holds the last
+    known standings, marked `stale`. `unpriced` says that the event has units and none had a price. Source: wire-api
+    sections 2.1 and 8.
     """
 
     request_id: str | None = None

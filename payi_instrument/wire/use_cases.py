@@ -28,7 +28,10 @@ class UpdateDefinition(Body):
 
 
 class LimitConfig(Model):
-    """Say which limit every new instance gets."""
+    """Say which limit every new run gets: `max` in USD, `threshold` the share of it, 0.75 to 0.99, 1.0 for none.
+
+    Source: wire-api section 6, limits-semantics section 6.4.
+    """
 
     max: Money
     limit_type: LimitType | None = None
@@ -37,7 +40,10 @@ class LimitConfig(Model):
 
 
 class UseCaseDefinition(Model):
-    """Describe a use case."""
+    """Describe a use case; `type_version` begins at 1 and moves by `version.increment` alone.
+
+    Source: wire-api section 6.
+    """
 
     name: str
     description: str
@@ -48,7 +54,11 @@ class UseCaseDefinition(Model):
 
 
 class UseCaseInstance(Model):
-    """Describe one run of a use case; `limit_id` is its automatic limit."""
+    """Describe one run of a use case.
+
+    `limit_id` is the limit that it got from its definition, None without one; `type_version` is the version it began
+    under. Source: wire-api section 6.
+    """
 
     use_case_id: str
     use_case_name: str
@@ -73,7 +83,10 @@ class UpdateKpi(Body):
 
 
 class Kpi(Model):
-    """Describe a KPI of a definition."""
+    """Describe what the runs of a use case are scored by; `goal` is on the scale of `kpi_type`, times are in UTC.
+
+    Source: wire-api section 6.
+    """
 
     name: str
     description: str
@@ -91,7 +104,11 @@ class ScoreRequest(Body):
 
 
 class KpiScore(Model):
-    """Hold one score of an instance; its timestamps are named differently from a KPI's."""
+    """Hold one score of a run.
+
+    A `boolean` score is 0 or 1, `percentage` 0 to 100, `likert5` 1 to 5 and so on, None when it was cleared. Its
+    timestamps, in UTC, are named differently from a KPI's. Source: wire-api section 6.
+    """
 
     kpi_name: str
     kpi_type: KpiType | None = None
