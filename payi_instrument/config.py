@@ -171,7 +171,7 @@ class MeterSettings:
 
 
 DEFAULT_BASE_URL = "https://api.pay-i.com"
-EMBEDDED_SCHEMES = ("sqlite", "postgresql", "postgres")
+_EMBEDDED_SCHEMES = ("sqlite", "postgresql", "postgres")
 
 
 def meter_settings(api_key: str | None, base_url: str | None) -> MeterSettings | None:
@@ -182,11 +182,28 @@ def meter_settings(api_key: str | None, base_url: str | None) -> MeterSettings |
     """
     url = base_url or _variable("PAYI_BASE_URL")
     key = api_key or _variable("PAYI_API_KEY")
-    if key is None and (url is None or url.partition(":")[0] not in EMBEDDED_SCHEMES):
+    if key is None and (url is None or not is_embedded(url)):
         return None
-    lines = [line for line in (_variable("PAYI_CUSTOM_HEADERS") or "").splitlines() if ":" in line]
-    headers = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    return MeterSettings(url or DEFAULT_BASE_URL, key, headers, http_library(), _log_level())
+    return MeterSettings(url or DEFAULT_BASE_URL, key, _custom_headers(), http_library(), _log_level())
+
+
+def is_embedded(base_url: str) -> bool:
+    """Say whether a URL names a ledger that is opened in this process; a bare `sqlite` names none."""
+    scheme, parts, _ = base_url.partition("://")
+    return bool(parts) and scheme in _EMBEDDED_SCHEMES
+
+
+def _custom_headers() -> dict[str, str]:
+    """Return `PAYI_CUSTOM_HEADERS`, one `Name: value` a line; raises `ValueError` for a line without a name."""
+    headers: dict[str, str] = {}
+    for line in (_variable("PAYI_CUSTOM_HEADERS") or "").splitlines():
+        name, colon, value = line.partition(":")
+        if colon and not name.strip():
+            msg = f"PAYI_CUSTOM_HEADERS: {line!r} names no header; write one 'Name: value' a line"
+            raise ValueError(msg)
+        if colon:
+            headers[name.strip()] = value.strip()
+    return headers
 
 
 def http_library() -> str | None:

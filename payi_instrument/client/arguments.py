@@ -5,15 +5,17 @@ Source: client.md section 2.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypedDict, TypeVar, cast
 
 from payi_instrument.client.encoding import laid_over
 from payi_instrument.wire.message import Operation, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
 
 T = TypeVar("T")
 
@@ -62,17 +64,32 @@ DEFAULT_TIMEOUT: Phases = (5.0, 60.0, 60.0, 60.0)
 
 
 def phases(timeout: float | Timeout | None) -> Phases:
-    """Return the four phases of a timeout; one number stands for each. Raises `TypeError` for anything else."""
+    """Return the four phases of a timeout; one number stands for each, an endless one for None.
+
+    Raises `TypeError` for what is no timeout, `ValueError` for one below 0 or past what a thread can wait.
+    """
     if timeout is None:
         return (None, None, None, None)
     if isinstance(timeout, (int, float)) and not isinstance(timeout, bool):
-        return (timeout, timeout, timeout, timeout)
+        seconds = _seconds(timeout)
+        return (seconds, seconds, seconds, seconds)
     of_library = cast("Timeout", timeout)
     try:
-        return (of_library.connect, of_library.read, of_library.write, of_library.pool)
+        each = (of_library.connect, of_library.read, of_library.write, of_library.pool)
     except AttributeError:
         msg = f"timeout: {timeout!r} is a {type(timeout).__name__}, expected seconds, an httpx.Timeout or None"
         raise TypeError(msg) from None
+    connect, read, write, pool = (None if phase is None else _seconds(phase) for phase in each)
+    return (connect, read, write, pool)
+
+
+def _seconds(timeout: float) -> float | None:
+    if timeout == float("inf"):
+        return None
+    if not 0 <= timeout <= TIMEOUT_MAX:  # NaN is between nothing
+        msg = f"timeout: {timeout!r} is not 0 to {TIMEOUT_MAX:.0f} seconds; None waits without end"
+        raise ValueError(msg)
+    return timeout
 
 
 class Options(TypedDict, total=False):
@@ -91,11 +108,13 @@ class Options(TypedDict, total=False):
 class Asked(Request[T]):
     """A request with what its caller said about sending it.
 
-    `phases` is its own timeout and `max_retries` its own count, None for the client's. `plain` is the same request for a
-    meter that does not list the extension `event_id`.
+    `phases` is its own timeout and `max_retries` its own count, None for the client's. `dropped` are the client's headers,
+    by lower-case name, that do not go with it. `plain` is the same request for a meter that does not list the extension
+    `event_id`.
     """
 
     phases: Phases | None = None
+    dropped: frozenset[str] = frozenset()
     max_retries: int | None = None
     plain: Request[T] | None = None
 
@@ -103,6 +122,42 @@ class Asked(Request[T]):
 def given(**arguments: Any) -> dict[str, Any]:
     """Return the arguments that were given."""
     return {name: value for name, value in arguments.items() if value is not UNSET}
+
+
+def mapping(name: str, value: object) -> Mapping[Any, Any]:
+    """Return a mapping that a caller without a checker may have got wrong, an empty one for None or what was not given.
+
+    Raises `TypeError` naming the argument.
+    """
+    if value is None or value is UNSET:
+        return {}
+    if not isinstance(value, Mapping):
+        msg = f"{name}: {value!r} is a {type(value).__name__}, expected a mapping"
+        raise TypeError(msg)
+    return value
+
+
+def headers_of(name: str, headers: object) -> Mapping[str, str | None]:
+    """Return headers that a caller gave, an empty mapping for None.
+
+    Raises `TypeError` naming the argument or `TypeError` and `ValueError` naming a header that can't be sent.
+    """
+    given: Mapping[str, str | None] = mapping(name, headers)
+    laid_over(given)
+    return given
+
+
+def check_known(name: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise `TypeError` for a keyword that nothing takes, as Python does for a function that lists its own."""
+    for keyword in given:
+        if keyword not in known:
+            msg = f"{name} got an unexpected keyword argument {keyword!r}"
+            raise TypeError(msg)
+
+
+def dropped(headers: Mapping[str, str | None]) -> frozenset[str]:
+    """Return the names, in lower case, of the headers that are None: they are not sent, whoever set them."""
+    return frozenset(name.lower() for name, value in headers.items() if value is None)
 
 
 def build(  # the parts of a request
@@ -116,21 +171,25 @@ def build(  # the parts of a request
 ) -> Asked[T]:
     """Return the request for an operation.
 
-    Raises `ValueError` or `TypeError` naming a path argument that can't be one segment, or a header that can't be sent.
+    Raises `ValueError` or `TypeError` naming an option that there is not, a path argument that can't be one segment, or a
+    header that can't be sent.
     """
+    check_known(f"{operation.name}()", options, Options.__annotations__)
     for name, value in (path or {}).items():
         if not isinstance(cast("object", value), str) or not value or value in {".", ".."}:
-            msg = f"{name}: {value!r} can't be part of a path, expected a non-empty str"
+            msg = f"{name}: {value!r} can't be part of a path, expected a str that is not empty, '.' or '..'"
             raise ValueError(msg)
-    extra = options.get("extra_body")
-    asked: dict[str, object] = {**(query or {}), **(options.get("extra_query") or {})}
+    extra = mapping("extra_body", options.get("extra_body"))
+    asked: dict[str, object] = {**(query or {}), **mapping("extra_query", options.get("extra_query"))}
+    over = mapping("extra_headers", options.get("extra_headers"))
     return Asked(
         operation,
         path=path or {},
         query={name: value for name, value in asked.items() if value is not None},
-        headers=laid_over(headers or {}, options.get("extra_headers") or {}),
+        headers=laid_over(headers or {}, over),
         body=merged_body(body, extra) if extra else body,
         phases=phases(options["timeout"]) if "timeout" in options else None,
+        dropped=dropped(over),
     )
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Generic, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
-from payi_instrument.client.arguments import UNSET, Timeout, Unset, merged_headers
+from payi_instrument.client.arguments import UNSET, Timeout, Unset, headers_of, mapping, merged_headers, phases
 from payi_instrument.client.categories import Categories
 from payi_instrument.client.embedded import EmbeddedSender
 from payi_instrument.client.ingest import Ingest
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from payi_instrument.client.modes import AsyncRaw, AsyncSender, AsyncStreaming, Raw, Sender, Streaming
-    from payi_instrument.client.network import AsyncHttpClient, HttpClient
+    from payi_instrument.client.network import AsyncHttpClient, HttpBuilder, HttpClient
     from payi_instrument.local import LocalTransport
 
-HttpT = TypeVar("HttpT")
+HttpT = TypeVar("HttpT", bound="HttpBuilder")
 TransportT = TypeVar("TransportT")
 
 
@@ -86,7 +86,7 @@ class _Connected(Generic[TransportT, HttpT]):
         settings = Settings.settle(
             api_key=api_key,
             base_url=base_url,
-            timeout=timeout,
+            timeout=_own_timeout(http_client) if timeout is UNSET else timeout,
             max_retries=max_retries,
             default_headers=default_headers,
             default_query=default_query,
@@ -103,6 +103,18 @@ class _Connected(Generic[TransportT, HttpT]):
     def _use(self, settings: Settings, transport: TransportT) -> None:
         raise NotImplementedError
 
+    def _settle(self, settings: Settings) -> None:
+        raise NotImplementedError
+
+    def _change(self, **changes: Any) -> None:
+        """Speak to the meter otherwise from now on; the copies of this client stay as they are."""
+        settings = self._settings.changed(**changes)
+        if settings.base_url != self._settings.base_url and (settings.is_embedded or self._settings.is_embedded):
+            msg = f"base_url: {settings.base_url!r} is another ledger; make a client for it, or use with_options"
+            raise ValueError(msg)
+        self._settle(settings)
+        self._settings = settings
+
     @classmethod
     def over(cls, transport: LocalTransport) -> Self:
         """Return a client of a meter that another client opened already."""
@@ -117,23 +129,39 @@ class _Connected(Generic[TransportT, HttpT]):
 
     @property
     def base_url(self) -> str:
-        """Return where the meter is."""
+        """Return where the meter is; set, requests go there from now on. Raises `ValueError` for another ledger."""
         return self._settings.shown_url
+
+    @base_url.setter
+    def base_url(self, base_url: str) -> None:
+        self._change(base_url=str(base_url))
 
     @property
     def api_key(self) -> str | None:
-        """Return the key, None for an embedded meter that was given none."""
+        """Return the key, None for an embedded meter that was given none; set, it goes with every request from now on."""
         return self._settings.api_key
+
+    @api_key.setter
+    def api_key(self, api_key: str) -> None:
+        self._change(api_key=api_key)
 
     @property
     def timeout(self) -> float | Timeout | None:
-        """Return the timeout as it was given, in seconds."""
+        """Return the timeout as it was given, in seconds; set, it holds from now on."""
         return self._settings.timeout
+
+    @timeout.setter
+    def timeout(self, timeout: float | Timeout | None) -> None:
+        self._change(timeout=timeout)
 
     @property
     def max_retries(self) -> int:
-        """Return how often a request is sent again."""
+        """Return how often a request is sent again; set, it holds from now on."""
         return self._settings.max_retries
+
+    @max_retries.setter
+    def max_retries(self, max_retries: int) -> None:
+        self._change(max_retries=max_retries)
 
     @property
     def default_headers(self) -> dict[str, str]:
@@ -171,11 +199,15 @@ class _Connected(Generic[TransportT, HttpT]):
             timeout=timeout,
             max_retries=max_retries,
             api_key=api_key or now.api_key,
-            base_url=base_url or now.base_url,
+            base_url=str(base_url or now.base_url),
             headers=merged_headers(
-                now.headers if set_default_headers is None else set_default_headers, default_headers or {}
+                now.headers if set_default_headers is None else headers_of("set_default_headers", set_default_headers),
+                headers_of("default_headers", default_headers),
             ),
-            query={**(now.query if set_default_query is None else set_default_query), **(default_query or {})},
+            query={
+                **(now.query if set_default_query is None else mapping("set_default_query", set_default_query)),
+                **mapping("default_query", default_query),
+            },
         )
         moved = settings.base_url != now.base_url and (settings.is_embedded or now.is_embedded)
         if moved and not settings.is_embedded and settings.api_key is None:
@@ -187,6 +219,16 @@ class _Connected(Generic[TransportT, HttpT]):
         return twin
 
     with_options = copy
+
+
+def _own_timeout(http_client: HttpBuilder | None) -> Timeout | Unset:
+    """Return the timeout that a caller gave their own HTTP client: one that it has by itself was not given."""
+    timeout: Timeout | Unset = getattr(http_client, "timeout", UNSET)
+    return UNSET if timeout is UNSET or phases(timeout) == _LIBRARYS_TIMEOUT else timeout
+
+
+_LIBRARYS_TIMEOUT = (5.0, 5.0, 5.0, 5.0)
+"""What a client of httpx and httpx2 waits when it was told nothing."""
 
 
 def _exclude(name: str, added: object, put: object) -> None:
@@ -237,6 +279,10 @@ class Payi(_Connected["HttpTransport | LocalTransport", "HttpClient"], Verbs, No
         sender: Sender = EmbeddedSender(transport, settings) if transport.embedded is True else transport
         self._mode = Sync(sender, strict=settings.strict)
 
+    def _settle(self, settings: Settings) -> None:
+        if self._transport.embedded is not True:
+            self._transport.settle(settings)
+
     def is_closed(self) -> bool:
         """Say whether this client, or one that shares its connections, was closed."""
         return self._transport.is_closed()
@@ -282,6 +328,10 @@ class AsyncPayi(_Connected["AsyncHttpTransport | LocalTransport", "AsyncHttpClie
         self._transport = transport
         sender: AsyncSender = EmbeddedSender(transport, settings) if transport.embedded is True else transport
         self._mode = Async(sender, strict=settings.strict)
+
+    def _settle(self, settings: Settings) -> None:
+        if self._transport.embedded is not True:
+            self._transport.settle(settings)
 
     def is_closed(self) -> bool:
         """Say whether this client, or one that shares its connections, was closed."""

@@ -6,13 +6,15 @@ Source: wire-api sections 1.1 and 1.6.
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
 from typing import TYPE_CHECKING, cast
 
 from payi_instrument.wire.model import Money, json_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator
 
 
 def json_body(body: object) -> bytes:
@@ -26,7 +28,7 @@ def json_value(content: bytes) -> object:
         return None
     try:
         return cast("object", json.loads(content, parse_float=Money))
-    except ValueError:
+    except (ValueError, ArithmeticError, RecursionError):  # no JSON, a number past any decimal, one list in another
         return content.decode(errors="replace")
 
 
@@ -40,9 +42,20 @@ _REPEATED = "property"
 def query_values(query: Mapping[str, object]) -> dict[str, str | list[str]]:
     """Spell query values as the official SDK does: booleans in lower case, times in ISO 8601, lists joined by commas.
 
-    Only `property` is repeated (wire-api section 4). Raises `ValueError` naming a parameter that UTF-8 can't carry.
+    The members of a mapping are parameters of their own, `name[member]`. Only `property` is repeated (wire-api section 4).
+    Raises `ValueError` naming a parameter that UTF-8 can't carry, `TypeError` for what is no value.
     """
-    return {name: _query(name, value) for name, value in query.items() if value is not None}
+    flat = dict(_flat(query.items()))
+    return {name: _query(name, value) for name, value in flat.items() if value is not None}
+
+
+def _flat(pairs: Iterable[tuple[str, object]]) -> Iterator[tuple[str, object]]:
+    for name, value in pairs:
+        if isinstance(value, Mapping):
+            members = cast("Mapping[str, object]", value)
+            yield from _flat((f"{name}[{member}]", inner) for member, inner in members.items())
+        else:
+            yield name, value
 
 
 def _query(name: str, value: object) -> str | list[str]:
@@ -55,9 +68,13 @@ def _query(name: str, value: object) -> str | list[str]:
 def _text(name: str, value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    text = value.isoformat() if isinstance(value, datetime) else str(value)
-    if not text.isascii():
-        _check_whole(name, text)
+    if not isinstance(value, (str, int, float, Decimal, date)):
+        msg = f"{name}: {value!r} is a {type(value).__name__}, which no query can carry; give text, a number or a time"
+        raise TypeError(msg)
+    text = value.isoformat() if isinstance(value, date) else str(value)
+    for part in (name, text):
+        if not part.isascii():
+            _check_whole(name, part)
     return text
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_origin
 
+from payi_instrument.client.arguments import Asked
 from payi_instrument.client.content import json_value, query_values
 from payi_instrument.client.encoding import laid_over
+from payi_instrument.client.network import is_response_type
 from payi_instrument.client.response import APIResponse
 from payi_instrument.errors import status_error
 from payi_instrument.wire import routes
-from payi_instrument.wire.model import Model, reply_text
+from payi_instrument.wire.model import Model, check_json, reply_text
 from payi_instrument.wire.operations import OPERATIONS
 
 if TYPE_CHECKING:
@@ -47,6 +49,9 @@ class EmbeddedSender:
 
     def _whole(self, request: Request[Any]) -> Request[Any]:
         headers, query = self._settings.headers, self._settings.query
+        check_json(request.body)
+        if isinstance(request, Asked) and request.dropped:
+            headers = {name: text for name, text in headers.items() if name.lower() not in request.dropped}
         if request.operation.name not in _BY_NAME:
             request = _known(request)
         if headers:
@@ -68,6 +73,9 @@ def _known(request: Request[Any]) -> Request[Any]:
     operation = route.operations.get(method)
     if operation is None:
         raise _no_such(_NOT_ALLOWED, f"{method} {path}: this path takes {', '.join(route.operations)}")
+    if is_response_type(request.operation.answer):
+        msg = "cast_to: an embedded meter has no HTTP response to give; take str or bytes"
+        raise TypeError(msg)
     return replace(request, operation=operation, path=route.values)
 
 

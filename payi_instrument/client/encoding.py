@@ -14,17 +14,17 @@ from payi_instrument.engine.limits import NO_THRESHOLD, state_at
 from payi_instrument.engine.pricing import EXACT
 from payi_instrument.wire import headers as names
 from payi_instrument.wire.headers import PayiHeaderNames
-from payi_instrument.wire.ingest import IngestResponse
 from payi_instrument.wire.limits import LimitResponse
 from payi_instrument.wire.message import Reply, Request
 from payi_instrument.wire.model import Money
 from payi_instrument.wire.operations import INGEST
-from payi_instrument.wire.result import LimitResult, XproxyResult
+from payi_instrument.wire.result import LimitResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from payi_instrument.event import UsageEvent
+    from payi_instrument.wire.ingest import IngestResponse
 
 _PRINTABLE = frozenset(map(chr, range(0x20, 0x7F)))
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -101,7 +101,7 @@ def encoded_headers(limit_ids: Iterable[str], texts: Mapping[str, str | None]) -
     which are refused (wire-api section 1.3).
     """
     ids = list(limit_ids)
-    given = {name: text for name, text in texts.items() if text}
+    given = {name: text for name, text in texts.items() if text is not None and text != ""}  # 0 is none
     encode = False
     for name, text in [*given.items(), *((PayiHeaderNames.limit_ids, limit_id) for limit_id in ids)]:
         if not isinstance(cast("object", text), str):  # callers without a checker
@@ -191,13 +191,8 @@ def _encoded(text: str) -> str:
     return "%20" * at + quote(inner, safe=_SAFE) + "%20" * (len(text) - at - len(inner))
 
 
-def result_of(reply: Reply) -> XproxyResult:
-    """Return the result in the reply to a single ingest."""
-    return IngestResponse.model_validate(reply.body).xproxy_result
-
-
 def state_of(reply: Reply) -> LimitResult:
-    """Return how a limit stands, from the reply to a retrieve."""
+    """Return how a limit stands, from the reply to a retrieve; raises `ValueError` when that can't be read from it."""
     limit = LimitResponse.model_validate(reply.body).limit
     spent, held = limit.totals.cost.total.base, limit.totals.held
     threshold = limit.threshold.exact if limit.threshold is not None else NO_THRESHOLD
@@ -208,5 +203,5 @@ def state_of(reply: Reply) -> LimitResult:
         spent=spent,
         held=held,
         remaining=Money(EXACT.subtract(EXACT.subtract(limit.max.exact, spent.exact), held.exact)),
-        ratio=spent / limit.max,
+        ratio=spent / limit.max if limit.max else None,
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Required, TypedDict, Unpack, cast
 
-from payi_instrument.client.arguments import UNSET, Options, Unset, build, given
+from payi_instrument.client.arguments import UNSET, Options, Unset, build, given, mapping
 from payi_instrument.client.encoding import encoded_headers
 from payi_instrument.client.method import M, Resource, method, plan_method, raw_view, streaming_view
 from payi_instrument.client.replay import Totals, batched_events
@@ -69,7 +69,7 @@ def _units(  # the published parameters
     provider_uri: Text = UNSET,
     time_to_first_completion_token_ms: Count = UNSET,
     time_to_first_token_ms: Count = UNSET,
-    use_case_properties: Mapping[str, str | None] | Unset | None = UNSET,
+    use_case_properties: Mapping[str, object] | Unset | None = UNSET,
     limit_ids: list[str] | Unset | None = UNSET,
     disable_logging: bool | Unset | None = UNSET,
     request_tags: list[str] | Unset | None = UNSET,
@@ -99,19 +99,19 @@ def _units(  # the published parameters
     if not event_id and not provider_response_id:
         event_id = new_id()
     texts = {
-        PayiHeaderNames.use_case_id: use_case_id,
-        PayiHeaderNames.use_case_name: use_case_name,
-        PayiHeaderNames.use_case_step: use_case_step,
-        PayiHeaderNames.use_case_version: _text(use_case_version),
-        PayiHeaderNames.user_id: user_id,
-        PayiHeaderNames.account_name: account_name,
-        PayiHeaderNames.resource_scope: resource_scope,
-        PayiHeaderNames.logging_disable: _text(disable_logging),
+        PayiHeaderNames.use_case_id: _text("use_case_id", use_case_id),
+        PayiHeaderNames.use_case_name: _text("use_case_name", use_case_name),
+        PayiHeaderNames.use_case_step: _text("use_case_step", use_case_step),
+        PayiHeaderNames.use_case_version: _number_text("use_case_version", use_case_version),
+        PayiHeaderNames.user_id: _text("user_id", user_id),
+        PayiHeaderNames.account_name: _text("account_name", account_name),
+        PayiHeaderNames.resource_scope: _text("resource_scope", resource_scope),
+        PayiHeaderNames.logging_disable: _flag_text("disable_logging", disable_logging),
         names.REQUEST_TAGS: ",".join(_tags(request_tags)) if request_tags else None,
-        names.EVENT_ID: event_id,
+        names.EVENT_ID: _text("event_id", event_id),
     }
     ids = distinct_ids([] if limit_ids is None or limit_ids is UNSET else limit_ids)
-    headers = encoded_headers(ids, {name: text or None for name, text in texts.items()})
+    headers = encoded_headers(ids, texts)
     body = given(
         category=category,
         units=units,
@@ -119,18 +119,18 @@ def _units(  # the published parameters
         end_to_end_latency_ms=end_to_end_latency_ms,
         event_timestamp=event_timestamp,
         http_status_code=http_status_code,
-        properties=_stringly(properties),
-        provider_request_headers=provider_request_headers,
+        properties=_stringly("properties", properties),
+        provider_request_headers=_listed("provider_request_headers", provider_request_headers),
         provider_request_json=provider_request_json,
         provider_request_reasoning_json=provider_request_reasoning_json,
-        provider_response_function_calls=provider_response_function_calls,
-        provider_response_headers=provider_response_headers,
+        provider_response_function_calls=_listed("provider_response_function_calls", provider_response_function_calls),
+        provider_response_headers=_listed("provider_response_headers", provider_response_headers),
         provider_response_id=provider_response_id,
         provider_response_json=provider_response_json,
         provider_uri=provider_uri,
         time_to_first_completion_token_ms=time_to_first_completion_token_ms,
         time_to_first_token_ms=time_to_first_token_ms,
-        use_case_properties=use_case_properties,
+        use_case_properties=_stringly("use_case_properties", use_case_properties),
     )
     query = {"id": provider_response_id} if provider_response_id else {}
     return build(table.INGEST, options, query=query, headers=headers, body=body)
@@ -161,17 +161,49 @@ def _check_texts(name: str, texts: list[str]) -> None:
             raise TypeError(msg)
 
 
-def _text(value: int | Unset | None) -> str | None:
-    return None if value is None or value is UNSET else str(value)
+def _text(name: str, value: Text) -> str | None:
+    """Return what goes into a header, None for nothing; raises `TypeError` for what is no text: 0 is no user."""
+    if value is None or value is UNSET:
+        return None
+    if not isinstance(cast("object", value), str):  # callers without a checker
+        msg = f"{name}: {value!r} is a {type(value).__name__}, expected str or None"
+        raise TypeError(msg)
+    return value or None
 
 
-def _stringly(properties: Mapping[str, object] | Unset | None) -> dict[str, str | None] | Unset | None:
+def _number_text(name: str, value: Count) -> str | None:
+    if value is None or value is UNSET:
+        return None
+    if not isinstance(cast("object", value), (int, str)) or isinstance(value, bool):
+        msg = f"{name}: {value!r} is a {type(value).__name__}, expected int or None"
+        raise TypeError(msg)
+    return str(value)
+
+
+def _flag_text(name: str, value: object) -> str | None:
+    """Return a flag as the wire has it; raises `TypeError` for what is none: a meter takes a 1 for no."""
+    if value is None or value is UNSET:
+        return None
+    if not isinstance(value, bool):
+        msg = f"{name}: {value!r} is a {type(value).__name__}, expected bool or None"
+        raise TypeError(msg)
+    return str(value)
+
+
+def _stringly(name: str, properties: Mapping[str, object] | Unset | None) -> dict[str, str | None] | Unset | None:
     if properties is None or properties is UNSET:
         return properties
-    if not isinstance(cast("object", properties), Mapping):  # callers without a checker
-        msg = f"properties: {properties!r} is a {type(properties).__name__}, expected a mapping of str to str"
+    return {key: None if value is None else str(value) for key, value in mapping(name, properties).items()}
+
+
+def _listed(name: str, values: Iterable[object] | Unset | None) -> list[object] | Unset | None:
+    """Return what a generator may give once as a list; raises `TypeError` for what gives nothing."""
+    if values is None or values is UNSET:
+        return values
+    if not isinstance(cast("object", values), Iterable) or isinstance(values, (str, bytes, Mapping)):
+        msg = f"{name}: {values!r} is a {type(values).__name__}, expected a list of mappings"
         raise TypeError(msg)
-    return {key: None if value is None else str(value) for key, value in properties.items()}
+    return list(values)
 
 
 class BulkEvent(TypedDict, total=False):
@@ -194,7 +226,7 @@ class BulkEvent(TypedDict, total=False):
     provider_response_function_calls: Iterable[FunctionCall] | None
     provider_response_id: str | None
     properties: Mapping[str, object] | None
-    use_case_properties: Mapping[str, str | None] | None
+    use_case_properties: Mapping[str, object] | None
     limit_ids: list[str] | None
     request_tags: list[str] | None
     user_id: str | None
@@ -245,6 +277,9 @@ def listed(events: Events) -> list[Mapping[str, Any]]:
     if isinstance(events, Mapping):
         msg = "events: one mapping, expected a list of mappings"
         raise TypeError(msg)
+    if not isinstance(cast("object", events), Iterable):  # callers without a checker
+        msg = f"events: {events!r} is a {type(events).__name__}, expected a list of mappings"
+        raise TypeError(msg)
     return list(events)
 
 
@@ -263,9 +298,16 @@ def _item(event: Mapping[str, Any]) -> dict[str, Any]:
         item["limit_ids"] = distinct_ids(cast("list[str]", item["limit_ids"]))
     if item.get("request_tags") is not None:
         item["request_tags"] = _tags(cast("list[str]", item["request_tags"]))
-    if item.get("properties") is not None:
-        item["properties"] = _stringly(item["properties"])
+    for name in ("properties", "use_case_properties"):
+        if item.get(name) is not None:
+            item[name] = _stringly(name, item[name])
+    for name in _ITERABLES:
+        if item.get(name) is not None:
+            item[name] = _listed(name, item[name])
     return item
+
+
+_ITERABLES = ("provider_request_headers", "provider_response_headers", "provider_response_function_calls")
 
 
 def _replay_file(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, Unpack
+from typing import TYPE_CHECKING, Literal, Unpack, cast
 
-from payi_instrument.client.arguments import UNSET, Options, Unset, build, given
+from payi_instrument.client.arguments import UNSET, Options, Unset, build, given, mapping
 from payi_instrument.client.method import M, Resource, method, page_method, raw_view, streaming_view
 from payi_instrument.wire import operations as table
 
@@ -97,11 +97,14 @@ def _list(
     """
     query = given(cursor=cursor, limit=limit, limit_name=limit_name, sort_ascending=sort_ascending)
     if properties:
-        query["property"] = [_pair(key, value) for key, value in properties.items()]
+        query["property"] = [_pair(key, value) for key, value in mapping("properties", properties).items()]
     return build(table.LIST_LIMITS, options, query=query)
 
 
 def _pair(key: str, value: str) -> str:
+    if not isinstance(cast("object", key), str) or not isinstance(cast("object", value), str):  # no checker's callers
+        msg = f"properties: {key!r}: {value!r} are not both str"
+        raise TypeError(msg)
     if ":" in key:
         msg = f"properties: the key {key!r} holds a colon, which ends a key in a filter; filter by another property"
         raise ValueError(msg)

@@ -44,6 +44,10 @@ class _Method(Generic[P, T]):
         self._build = build
         self.__doc__ = build.__doc__
 
+    def __set_name__(self, owner: type[Resource[Any]], name: str) -> None:
+        """Let Python's own messages about arguments name the method, not the function behind it."""
+        self._build.__qualname__ = f"{owner.__name__}.{name}"
+
     def _bound(self, run: Callable[[T], Any]) -> Callable[P, Any]:
         """Return the function that sends what is asked for, with the name, docstring and signature of what asks."""
         build = self._build

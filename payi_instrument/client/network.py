@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping
     from datetime import timedelta
 
-    from payi_instrument.client.arguments import Phases
+    from payi_instrument.client.arguments import Phases, Timeout
 
 
 class HttpUrl(Protocol):
@@ -164,6 +164,16 @@ class HttpBuilder(Protocol):
         """Say whether it was closed."""
         ...
 
+    @property
+    def follow_redirects(self) -> bool:
+        """Say whether it goes where an answer points."""
+        ...
+
+    @property
+    def timeout(self) -> Timeout:
+        """Return how long it waits unless it is told otherwise."""
+        ...
+
     def build_request(
         self,
         method: str,
@@ -219,6 +229,12 @@ class Library(Protocol):
 
 
 _NAMES = ("httpx2", "httpx")
+
+
+def is_response_type(kind: object) -> bool:
+    """Say whether a type is a response of an HTTP library, or stands above one."""
+    responses = (module.Response for name in _NAMES if (module := sys.modules.get(name)) is not None)
+    return isinstance(kind, type) and kind is not object and any(issubclass(each, kind) for each in responses)
 
 
 def library() -> Library:

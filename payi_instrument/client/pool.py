@@ -23,6 +23,7 @@ class _Pool:
 
     def __init__(self, given: HttpBuilder | None) -> None:
         self.library = library() if given is None else library_of(given, self._kind)
+        self.follows_redirects = given is None or given.follow_redirects  # a caller's own HTTP client says it itself
         self.extensions: dict[object, frozenset[str]] = {}
         self._is_closed = False
         self._made_in = os.getpid()

@@ -27,20 +27,20 @@ def batched_events(path: str | PathLike[str]) -> Iterator[list[dict[str, Any]]]:
 
 
 def _events(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 yield _event(line, f"{path}, line {number}")
 
 
-def _event(line: str, where: str) -> dict[str, Any]:
+def _event(line: bytes, where: str) -> dict[str, Any]:
     try:
-        event: object = json.loads(line)
-    except ValueError as error:
+        event: object = json.loads(line.decode())
+    except (ValueError, RecursionError) as error:
         msg = f"{where}: {error}; expected one JSON object a line"
         raise ValueError(msg) from None
     if not isinstance(event, dict):
-        msg = f"{where}: {line.strip()[:40]!r} is no JSON object"
+        msg = f"{where}: {line.decode().strip()[:40]!r} is no JSON object"
         raise ValueError(msg)  # noqa: TRY004  # what a file holds is a value
     return cast("dict[str, Any]", event)
 

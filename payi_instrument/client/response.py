@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
-from payi_instrument.client.answers import read_as
+from payi_instrument.client.answers import answer_of, check_kind
 from payi_instrument.client.content import json_value
 from payi_instrument.client.transport import HttpReply, reading
 from payi_instrument.wire.model import reply_text
@@ -117,6 +118,12 @@ class _Response(Generic[R]):
             self._parsed.append(self._read(self._reply))
         return self._parsed[0]
 
+    def _read_as(self, kind: type[S], content: bytes) -> S:
+        """Return a body that was read as another type than its operation's."""
+        check_kind("to", kind)
+        request = replace(self._request, operation=replace(self._request.operation, answer=kind))
+        return answer_of(cast("Request[S]", request), replace(self._reply, body=json_value(content)))
+
     def _content(self) -> bytes:
         return reply_text(self._reply.body)
 
@@ -134,8 +141,12 @@ class APIResponse(_Response[R]):
     @overload
     def parse(self, *, to: type[S]) -> S: ...
     def parse(self, *, to: type[S] | None = None) -> R | S:
-        """Return the answer, or the body as another type; raises `APIResponseValidationError` or `ValueError`."""
-        return self._whole(self.read()) if to is None else read_as(to, self.json())
+        """Return the answer, or the body as another type: a model, `dict`, `str`, `bytes`, the HTTP library's response.
+
+        Raises `APIResponseValidationError` when it does not fit, `TypeError` for what no body can be read as.
+        """
+        content = self.read()
+        return self._whole(content) if to is None else self._read_as(to, content)
 
     def read(self) -> bytes:
         """Return the body; raises `APIConnectionError` or `APITimeoutError` when it breaks off."""
@@ -159,7 +170,8 @@ class APIResponse(_Response[R]):
             self.http_response.close()
 
     def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
-        """Walk through the body in pieces of `chunk_size` bytes, as they come without it."""
+        """Walk through the body in pieces of `chunk_size` bytes, 1 or more, as they come without it."""
+        _check_size(chunk_size)
         if self.http_response is None:
             yield from _pieces(self._content(), chunk_size)
             return
@@ -167,7 +179,8 @@ class APIResponse(_Response[R]):
             yield from self.http_response.iter_bytes(chunk_size)
 
     def iter_text(self, chunk_size: int | None = None) -> Iterator[str]:
-        """Walk through the decoded body in pieces of `chunk_size` characters, as they come without it."""
+        """Walk through the decoded body in pieces of `chunk_size` characters, 1 or more, as they come without it."""
+        _check_size(chunk_size)
         if self.http_response is None:
             yield from _pieces(self._content().decode(), chunk_size)
             return
@@ -191,8 +204,9 @@ class AsyncAPIResponse(_Response[R]):
     @overload
     async def parse(self, *, to: type[S]) -> S: ...
     async def parse(self, *, to: type[S] | None = None) -> R | S:
-        """Return the answer, or the body as another type; raises `APIResponseValidationError` or `ValueError`."""
-        return self._whole(await self.read()) if to is None else read_as(to, await self.json())
+        """Return the answer, or the body as another type; see :meth:`APIResponse.parse`."""
+        content = await self.read()
+        return self._whole(content) if to is None else self._read_as(to, content)
 
     async def read(self) -> bytes:
         """Return the body; raises `APIConnectionError` or `APITimeoutError` when it breaks off."""
@@ -216,7 +230,8 @@ class AsyncAPIResponse(_Response[R]):
             await self.http_response.aclose()
 
     async def iter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
-        """Walk through the body in pieces of `chunk_size` bytes, as they come without it."""
+        """Walk through the body in pieces of `chunk_size` bytes, 1 or more, as they come without it."""
+        _check_size(chunk_size)
         if self.http_response is None:
             for piece in _pieces(self._content(), chunk_size):
                 yield piece
@@ -226,7 +241,8 @@ class AsyncAPIResponse(_Response[R]):
                 yield piece
 
     async def iter_text(self, chunk_size: int | None = None) -> AsyncIterator[str]:
-        """Walk through the decoded body in pieces of `chunk_size` characters, as they come without it."""
+        """Walk through the decoded body in pieces of `chunk_size` characters, 1 or more, as they come without it."""
+        _check_size(chunk_size)
         if self.http_response is None:
             for piece in _pieces(self._content().decode(), chunk_size):
                 yield piece
@@ -244,6 +260,12 @@ class AsyncAPIResponse(_Response[R]):
         with self._reading():
             async for line in self.http_response.aiter_lines():
                 yield line
+
+
+def _check_size(chunk_size: int | None) -> None:
+    if chunk_size is not None and chunk_size < 1:
+        msg = f"chunk_size: {chunk_size} is not 1 or more, or None"
+        raise ValueError(msg)
 
 
 TextT = TypeVar("TextT", str, bytes)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from payi_instrument.client.network import HttpRequest, HttpResponse, HttpUrl
 
 _RETRIED = frozenset({408, 409, 429})
-_ERRORS_FROM = 400
+_SUCCESSES = range(200, 300)
 _SERVER_FAULT = 500
 _FIRST_DELAY_S = 0.5
 _LONGEST_DELAY_S = 8.0
@@ -40,7 +40,7 @@ class Wait:
 
 
 def exchange(
-    request: HttpRequest, max_retries: int
+    request: HttpRequest, max_retries: int, *, follows: bool
 ) -> Generator[HttpRequest | Wait, HttpResponse | APIConnectionError | None, tuple[HttpResponse, int]]:
     """Yield what to send or how long to wait, take what came of it; return the last answer and how often it was asked again.
 
@@ -48,7 +48,7 @@ def exchange(
     """
     retries = 0
     while True:
-        outcome = yield from _followed(request)
+        outcome = yield from _followed(request, follows=follows)
         if retries >= max_retries or not may_help(outcome):
             break
         pause = delay(retries, None if isinstance(outcome, APIConnectionError) else outcome.headers)
@@ -63,10 +63,10 @@ def exchange(
 
 
 def _followed(
-    request: HttpRequest,
+    request: HttpRequest, *, follows: bool
 ) -> Generator[HttpRequest, HttpResponse | APIConnectionError | None, HttpResponse | APIConnectionError]:
-    """Send a request and follow where it is redirected to; only the meter's own origin sees the key."""
-    origin = _origin(request.url)
+    """Send a request and follow where it is redirected to if that is wanted; only the meter itself sees the key."""
+    origin = request.url
     for _ in range(_MAX_REDIRECTS):
         logger.debug("payi: %s %s %s", request.method, request.url.path, without_secrets(request.headers))
         outcome = yield request
@@ -75,16 +75,25 @@ def _followed(
             logger.info("payi: %s %s: %s", request.method, request.url.path, outcome.message)
             return outcome
         logger.info("payi: %s %s: %d", request.method, request.url.path, outcome.status_code)
-        if outcome.next_request is None:
+        if outcome.next_request is None or not follows:
             return outcome
         request = outcome.next_request
-        if _origin(request.url) != origin:
+        if not _is_same_meter(origin, request.url):
             request.headers.pop(PayiHeaderNames.api_key, None)
     raise APIConnectionError(f"{request.url.path}: more than {_MAX_REDIRECTS} redirects", request)
 
 
-def _origin(url: HttpUrl) -> tuple[str, str, int | None]:
-    return (url.scheme, url.host, url.port)
+def _is_same_meter(origin: HttpUrl, url: HttpUrl) -> bool:
+    """Say whether a redirect stays with the meter: the same origin, or the same host by TLS from now on."""
+    if url.host != origin.host:
+        return False
+    secured = (origin.scheme, url.scheme) == ("http", "https") and origin.port is None and url.port is None
+    return secured or (url.scheme, url.port) == (origin.scheme, origin.port)
+
+
+def succeeded(status: int) -> bool:
+    """Say whether a status means that a request was done; a redirect that leads nowhere means that it was not."""
+    return status in _SUCCESSES
 
 
 def may_help(outcome: HttpResponse | APIConnectionError) -> bool:
@@ -92,7 +101,7 @@ def may_help(outcome: HttpResponse | APIConnectionError) -> bool:
     if isinstance(outcome, APIConnectionError):
         return True
     status, told = outcome.status_code, outcome.headers.get("x-should-retry", "").lower()
-    if status < _ERRORS_FROM or told == "false":
+    if succeeded(status) or told == "false":
         return False
     return told == "true" or status in _RETRIED or status >= _SERVER_FAULT
 
@@ -117,7 +126,7 @@ def _asked_for(headers: Mapping[str, str]) -> float | None:
         return seconds
     try:
         return parsedate_to_datetime(text).timestamp() - time.time()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from payi_instrument.client import log
-from payi_instrument.client.arguments import DEFAULT_TIMEOUT, UNSET, Phases, Timeout, Unset, merged_headers, phases
+from payi_instrument.client.arguments import (
+    DEFAULT_TIMEOUT,
+    UNSET,
+    Phases,
+    Timeout,
+    Unset,
+    headers_of,
+    mapping,
+    merged_headers,
+    phases,
+)
 from payi_instrument.client.encoding import check_plain, laid_over
-from payi_instrument.config import EMBEDDED_SCHEMES, meter_settings
+from payi_instrument.config import is_embedded, meter_settings
 from payi_instrument.errors import PayiError
 from payi_instrument.wire.headers import PayiHeaderNames
 
@@ -36,6 +46,9 @@ class Settings:
         """Refuse headers and a key that can't be sent; an embedded meter is sent no key."""
         laid_over(self.headers)
         if self.api_key is not None and not self.is_embedded:
+            if not isinstance(cast("object", self.api_key), str):  # callers without a checker
+                msg = f"api_key: it is a {type(self.api_key).__name__}, expected str"
+                raise TypeError(msg)
             check_plain(f"api_key ({PayiHeaderNames.api_key})", self.api_key)
 
     @classmethod
@@ -65,8 +78,8 @@ class Settings:
         return cls(found.base_url, found.api_key, strict=strict).changed(
             timeout=timeout,
             max_retries=max_retries,
-            headers=merged_headers(found.headers, default_headers or {}),
-            query=dict(default_query or {}),
+            headers=merged_headers(found.headers, headers_of("default_headers", default_headers)),
+            query=dict(mapping("default_query", default_query)),
         )
 
     def changed(
@@ -76,13 +89,13 @@ class Settings:
         if timeout is not UNSET:
             changes |= {"timeout": timeout, "phases": phases(timeout)}
         if max_retries is not UNSET:
-            changes["max_retries"] = _count(max_retries)
+            changes["max_retries"] = count_of(max_retries)
         return replace(self, **changes)
 
     @property
     def is_embedded(self) -> bool:
         """Say whether the meter is in this process."""
-        return self.base_url.partition(":")[0] in EMBEDDED_SCHEMES
+        return is_embedded(self.base_url)
 
     @property
     def shown_url(self) -> str:
@@ -90,7 +103,8 @@ class Settings:
         return self.base_url if self.is_embedded else self.base_url.rstrip("/") + "/"
 
 
-def _count(max_retries: object) -> int:
+def count_of(max_retries: object) -> int:
+    """Return how often to send again; raises `TypeError` or `ValueError` for what is no number of times."""
     if not isinstance(max_retries, int) or isinstance(max_retries, bool):
         msg = f"max_retries: {max_retries!r} is a {type(max_retries).__name__}, expected an int of 0 or more"
         raise TypeError(msg)

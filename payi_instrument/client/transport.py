@@ -14,12 +14,13 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from payi_instrument.client.answers import result_of
 from payi_instrument.client.arguments import Asked, Phases, merged_headers, phases
 from payi_instrument.client.content import json_body, json_value, query_values
-from payi_instrument.client.encoding import event_request, laid_over, result_of, state_of
+from payi_instrument.client.encoding import event_request, laid_over, state_of
 from payi_instrument.client.many_limits import BulkOfOne, bulk_of_one, needs_bulk
 from payi_instrument.client.pool import AsyncPool, Pool
-from payi_instrument.client.retries import Wait, exchange
+from payi_instrument.client.retries import Wait, exchange, succeeded
 from payi_instrument.errors import (
     APIConnectionError,
     APIStatusError,
@@ -43,11 +44,10 @@ if TYPE_CHECKING:
     from payi_instrument.wire.result import LimitResult, XproxyResult
 
 PoolT = TypeVar("PoolT", Pool, AsyncPool)
-_ERRORS_FROM = 400
-_NO_SUCH_PATH = frozenset({404, 405, 501})
+_NO_SUCH_PATH = frozenset({400, 404, 405, 501})
 _EVENT_IDS = "event_id"
 _SCHEMES = frozenset({"http", "https"})
-_LAST_PORT = 65_535
+_PORTS = range(1, 65_536)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,21 +65,26 @@ class _Wire:
     embedded: Literal[False] = False
 
     def __init__(self, settings: Settings, library: Library, extensions: dict[object, frozenset[str]]) -> None:
-        self._settings = settings
         self._library = library
-        _check_url(settings.base_url, library)
+        self._extensions = extensions
+        self.settle(settings)
+
+    def settle(self, settings: Settings) -> None:
+        """Take where the meter is and how to speak to it, from the next request on; raises `ValueError` for a bad URL."""
+        _check_url(settings.base_url, self._library)
+        self._settings = settings
         self._base_url = settings.base_url.rstrip("/")
         self._headers = laid_over(
             {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": _user_agent()},
-            settings.headers,
             {PayiHeaderNames.api_key: settings.api_key or ""},
+            settings.headers,
         )
-        self._extensions = extensions
 
     @property
     def meter(self) -> tuple[object, str]:
         """Return what two transports to the same meter and application share."""
-        return (self._base_url, self._headers[PayiHeaderNames.api_key])
+        key = next(text for name, text in self._headers.items() if name.lower() == _KEY)
+        return (self._base_url, key)
 
     def _built(self, http: HttpClient | AsyncHttpClient, request: Request[Any]) -> HttpRequest:
         headers = dict(request.headers) if isinstance(request, BulkOfOne) else self._whole_headers(request)
@@ -101,9 +106,12 @@ class _Wire:
         return built
 
     def _whole_headers(self, request: Request[Any]) -> dict[str, str]:
-        if ENCODING in self._headers or ENCODING in request.headers:
-            return laid_over(self._headers, request.headers)
-        return merged_headers(self._headers, request.headers)  # both are plain: nothing to encode anew
+        headers: Mapping[str, str] = self._headers
+        if isinstance(request, Asked) and request.dropped:
+            headers = {name: text for name, text in headers.items() if name.lower() not in request.dropped}
+        if ENCODING in headers or ENCODING in request.headers:
+            return laid_over(headers, request.headers)
+        return merged_headers(headers, request.headers)  # both are plain: nothing to encode anew
 
     def _phases(self, request: Request[Any]) -> Phases:
         if isinstance(request, Asked) and request.phases is not None:
@@ -115,14 +123,15 @@ class _Wire:
         return self._settings.max_retries if own is None else own
 
     def _failure(self, error: Exception, request: HttpRequest) -> APIConnectionError:
-        """Return an error of the HTTP library as ours, or raise it when another attempt can't help."""
+        """Return whatever a sent request ended with as an error of ours, or raise that when another attempt can't help."""
         library = self._library
-        if isinstance(error, (library.UnsupportedProtocol, library.LocalProtocolError)):
-            failure = APIConnectionError(str(error), request)
-            raise failure from error
-        failure = connection_error(library, error, request)
-        failure.__cause__ = error
-        return failure
+        hopeless = (library.UnsupportedProtocol, library.LocalProtocolError)
+        if isinstance(error, (library.HTTPError, OSError)) and not isinstance(error, hopeless):
+            failure = connection_error(library, error, request)
+            failure.__cause__ = error
+            return failure
+        failure = APIConnectionError(f"{type(error).__name__}: {error}", request)
+        raise failure from error
 
     def _depends(self, request: Request[Any]) -> bool:
         """Say whether the meter's extensions decide what is sent in a request's place."""
@@ -146,7 +155,7 @@ class _Wire:
         status, body = response.status_code, json_value(response.content) if is_read else None
         if isinstance(request, BulkOfOne):
             status, body = request.single(status, body)
-        if status >= _ERRORS_FROM:
+        if not succeeded(status):
             raise status_error(status, body, response)
         return HttpReply(
             status, body, response.headers, response=response, library=self._library, retries_taken=retries
@@ -184,10 +193,10 @@ class HttpTransport(_Wire):
         return [result_of(self._exchange(self._fitting(event_request(event)), 0)) for event in events]
 
     def limit_states(self, limit_ids: Sequence[str], timeout: float | None = None) -> Mapping[str, LimitResult]:
-        """Ask for limits one by one, each once, `timeout` in seconds for each; unknown ids are left out."""
+        """Ask for limits one by one, each once, `timeout` in seconds for each; unknown and unreadable ones are left out."""
         states: dict[str, LimitResult] = {}
         for limit_id in limit_ids:
-            with suppress(NotFoundError):
+            with suppress(NotFoundError, ValueError):
                 states[limit_id] = state_of(self._exchange(_retrieve(limit_id, timeout), 0))
         return states
 
@@ -209,7 +218,7 @@ class HttpTransport(_Wire):
 
     def _exchange(self, request: Request[Any], max_retries: int, *, stream: bool = False) -> HttpReply:
         http = self._pool.client()
-        flow = exchange(self._built(http, request), max_retries)
+        flow = exchange(self._built(http, request), max_retries, follows=self._pool.follows_redirects)
         outcome: HttpResponse | APIConnectionError | None = None
         while True:
             try:
@@ -220,18 +229,19 @@ class HttpTransport(_Wire):
                 outcome.close()
             if isinstance(step, Wait):
                 time.sleep(step.seconds)
-                outcome = None
+                http, outcome = self._pool.client(), None  # which may have been closed meanwhile
             else:
                 outcome = self._attempt(http, step, stream=stream)
 
     def _attempt(self, http: HttpClient, request: HttpRequest, *, stream: bool) -> HttpResponse | APIConnectionError:
         try:
             return http.send(request, stream=stream, follow_redirects=False)
-        except self._library.HTTPError as error:
+        except Exception as error:  # noqa: BLE001  # a caller's HTTP client may raise anything: its transport is theirs
+            self._pool.client()  # raises when it was closed meanwhile
             return self._failure(error, request)
 
     def _finished(self, request: Request[Any], response: HttpResponse, retries: int, *, stream: bool) -> HttpReply:
-        if stream and (response.status_code >= _ERRORS_FROM or isinstance(request, BulkOfOne)):
+        if stream and (not succeeded(response.status_code) or isinstance(request, BulkOfOne)):
             with reading(self._library, response):
                 response.read()
             stream = False
@@ -276,10 +286,10 @@ class AsyncHttpTransport(_Wire):
         limit_ids: Sequence[str],
         timeout: float | None = None,  # noqa: ASYNC109
     ) -> Mapping[str, LimitResult]:
-        """Ask for limits one by one, each once, `timeout` in seconds for each; unknown ids are left out."""
+        """Ask for limits one by one, each once, `timeout` in seconds for each; unknown and unreadable ones are left out."""
         states: dict[str, LimitResult] = {}
         for limit_id in limit_ids:
-            with suppress(NotFoundError):
+            with suppress(NotFoundError, ValueError):
                 states[limit_id] = state_of(await self._exchange(_retrieve(limit_id, timeout), 0))
         return states
 
@@ -301,7 +311,7 @@ class AsyncHttpTransport(_Wire):
 
     async def _exchange(self, request: Request[Any], max_retries: int, *, stream: bool = False) -> HttpReply:
         http = self._pool.client()
-        flow = exchange(self._built(http, request), max_retries)
+        flow = exchange(self._built(http, request), max_retries, follows=self._pool.follows_redirects)
         outcome: HttpResponse | APIConnectionError | None = None
         while True:
             try:
@@ -312,7 +322,7 @@ class AsyncHttpTransport(_Wire):
                 await outcome.aclose()
             if isinstance(step, Wait):
                 await asyncio.sleep(step.seconds)
-                outcome = None
+                http, outcome = self._pool.client(), None  # which may have been closed meanwhile
             else:
                 outcome = await self._attempt(http, step, stream=stream)
 
@@ -321,13 +331,14 @@ class AsyncHttpTransport(_Wire):
     ) -> HttpResponse | APIConnectionError:
         try:
             return await http.send(request, stream=stream, follow_redirects=False)
-        except self._library.HTTPError as error:
+        except Exception as error:  # noqa: BLE001  # a caller's HTTP client may raise anything: its transport is theirs
+            self._pool.client()  # raises when it was closed meanwhile
             return self._failure(error, request)
 
     async def _finished(
         self, request: Request[Any], response: HttpResponse, retries: int, *, stream: bool
     ) -> HttpReply:
-        if stream and (response.status_code >= _ERRORS_FROM or isinstance(request, BulkOfOne)):
+        if stream and (not succeeded(response.status_code) or isinstance(request, BulkOfOne)):
             with reading(self._library, response):
                 await response.aread()
             stream = False
@@ -348,6 +359,7 @@ class AsyncHttpTransport(_Wire):
 
 
 _IDEMPOTENCY = IDEMPOTENCY_KEY.lower()
+_KEY = PayiHeaderNames.api_key.lower()
 
 
 @cache
@@ -368,15 +380,15 @@ def _check_url(url: str, library: Library) -> None:
             f"base_url: {url!r} is no URL ({error}); expected https://host, or sqlite:///file.db for an embedded meter"
         )
         raise ValueError(msg) from error
-    fits = parts.scheme in _SCHEMES and parts.host and (parts.port or 0) <= _LAST_PORT
-    if not fits or "?" in url or "#" in url:
+    fits = parts.scheme in _SCHEMES and parts.host and (parts.port is None or parts.port in _PORTS)
+    if not fits or any(char in "?#" or char.isspace() for char in url):
         msg = f"base_url: {url!r} names no meter; expected https://host, or sqlite:///file.db for an embedded one"
         raise ValueError(msg)
 
 
 def connection_error(library: Library, error: Exception, request: HttpRequest) -> APIConnectionError:
     """Return an error of the HTTP library as ours."""
-    if isinstance(error, library.TimeoutException):
+    if isinstance(error, (library.TimeoutException, TimeoutError)):
         return APITimeoutError(request)
     return APIConnectionError(request=request)
 
@@ -386,7 +398,7 @@ def reading(library: Library, response: HttpResponse) -> Generator[None]:
     """Read a body, with the HTTP library's errors as ours; `PayiError` for one that can't be read any more."""
     try:
         yield
-    except library.HTTPError as error:
+    except (library.HTTPError, OSError) as error:
         raise connection_error(library, error, response.request) from error
     except library.StreamError as error:
         msg = "the body was read in pieces before, or its block has ended; read it once, inside"

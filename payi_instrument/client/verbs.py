@@ -6,14 +6,16 @@ Source: client.md section 2.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, TypedDict, TypeVar
+from typing import TYPE_CHECKING, TypedDict, TypeVar, cast
 from urllib.parse import parse_qs, urlsplit
 
-from payi_instrument.client.arguments import Asked, Timeout, merged_body, phases
+from payi_instrument.client.answers import check_kind
+from payi_instrument.client.arguments import Asked, Timeout, check_known, dropped, mapping, merged_body, phases
 from payi_instrument.client.content import Repeated
 from payi_instrument.client.encoding import laid_over
 from payi_instrument.client.method import Resource
 from payi_instrument.client.modes import Async, Sync
+from payi_instrument.client.settings import count_of
 from payi_instrument.wire.headers import IDEMPOTENCY_KEY
 from payi_instrument.wire.message import Operation, Request
 
@@ -39,6 +41,10 @@ def free_request(
     method: str, path: str, cast_to: type[T], body: object = None, options: RequestOptions | None = None
 ) -> Request[T]:
     """Return the request for a path as the caller wrote it; raises `ValueError` for one that leads elsewhere or nowhere."""
+    check_kind("cast_to", cast_to)
+    if not isinstance(cast("object", path), str):  # callers without a checker
+        msg = f"path: {path!r} is a {type(path).__name__}, expected str"
+        raise TypeError(msg)
     if _UNSENDABLE.search(path):
         msg = f"path: {path!r} holds what no URL can carry; percent-encode it"
         raise ValueError(msg)
@@ -46,21 +52,24 @@ def free_request(
     if parts.scheme or parts.netloc:
         msg = f"path: {path!r} names a host; the key goes to base_url only, give the path alone"
         raise ValueError(msg)
-    chosen: RequestOptions = options or {}
+    chosen = cast("RequestOptions", mapping("options", options))
+    check_known(f"options: {method.lower()}()", chosen, RequestOptions.__annotations__)
+    headers = mapping("options['headers']", chosen.get("headers"))
     query: dict[str, object] = {
         name: values[0] if len(values) == 1 else Repeated(values)
         for name, values in parse_qs(parts.query, keep_blank_values=True).items()
     }
     literal = ("/" + parts.path.lstrip("/")).replace("{", "{{").replace("}", "}}")
     key = {IDEMPOTENCY_KEY: chosen["idempotency_key"]} if "idempotency_key" in chosen else {}
-    extra = chosen.get("extra_json")
+    extra = mapping("options['extra_json']", chosen.get("extra_json"))
     return Asked(
         Operation(f"{method} {parts.path}", method, literal, cast_to),
-        query={**query, **chosen.get("params", {})},
-        headers=laid_over(chosen.get("headers", {}), key),
+        query={**query, **mapping("options['params']", chosen.get("params"))},
+        headers=laid_over(headers, key),
         body=merged_body(body, extra) if extra else body,
         phases=phases(chosen["timeout"]) if "timeout" in chosen else None,
-        max_retries=chosen.get("max_retries"),
+        max_retries=count_of(chosen["max_retries"]) if "max_retries" in chosen else None,
+        dropped=dropped(headers),
     )
 
 

@@ -130,16 +130,33 @@ _DECIMAL = f"decimal {uuid4()} "
 def json_text(value: object) -> str:
     """Write what a request carries as JSON: times in ISO 8601, decimals as numbers with all their digits.
 
-    Raises `ValueError` naming a number that is not finite, `TypeError` for what JSON can't carry.
+    Raises `ValueError` naming a number that is not finite, `TypeError` naming what else JSON can't carry.
     """
     try:
         return _numbered(json.dumps(_with(value, _exact), default=_plain, allow_nan=False))
-    except ValueError:
-        where = _endless(value, "body")
+    except (TypeError, ValueError, RecursionError):
+        check_json(value)
+        where = _first(value, "body", _is_endless)
         if where is None:
             raise
-        msg = f"{where}, which JSON can't carry; give a finite number"
+        msg = f"{where[0]} is {where[1]!r}, which JSON can't carry; give a finite number"
         raise ValueError(msg) from None
+
+
+def check_json(value: object) -> None:
+    """Raise `TypeError` naming what of a body JSON can't carry, `ValueError` for one that is nested too deep.
+
+    Numbers that are not finite pass: an operation has its own word on each.
+    """
+    try:
+        found = _first(value, "body", _is_foreign)
+    except RecursionError:
+        msg = "body: it is nested too deep for JSON"
+        raise ValueError(msg) from None
+    if found is not None:
+        where, what = found
+        msg = f"{where}: {what!r} is a {type(what).__name__}, which JSON can't carry; give text, numbers, lists or mappings"
+        raise TypeError(msg)
 
 
 def answer_text(value: object) -> str:
@@ -195,16 +212,27 @@ def _plain(value: object) -> str:
     raise TypeError(msg)
 
 
-def _endless(value: object, where: str) -> str | None:
-    """Name the first number that is not finite, and where it stands."""
+def _first(value: object, where: str, is_bad: Callable[[object], bool]) -> tuple[str, object] | None:
+    """Return the first part of a value that is bad, and where it stands."""
     if isinstance(value, Mapping):
-        inside = [(member, f"{where}.{name}") for name, member in cast("Mapping[str, object]", value).items()]
-    elif isinstance(value, (list, tuple)):
-        inside = [(item, f"{where}[{index}]") for index, item in enumerate(cast("list[object]", value))]
-    else:
-        number = isinstance(value, (float, Decimal)) and not (Decimal(value).is_finite())
-        return f"{where} is {value!r}" if number else None
-    return next((found for found in (_endless(member, place) for member, place in inside) if found), None)
+        for name, member in cast("Mapping[object, object]", value).items():
+            if not isinstance(name, (str, int, float)) and name is not None and is_bad(name):
+                return f"{where}, a key", name
+            if found := _first(member, f"{where}.{name}", is_bad):
+                return found
+        return None
+    if isinstance(value, (list, tuple)):
+        found_in = (_first(item, f"{where}[{at}]", is_bad) for at, item in enumerate(cast("list[object]", value)))
+        return next(filter(None, found_in), None)
+    return (where, value) if is_bad(value) else None
+
+
+def _is_endless(value: object) -> bool:
+    return isinstance(value, (float, Decimal)) and not Decimal(value).is_finite()
+
+
+def _is_foreign(value: object) -> bool:
+    return value is not None and not isinstance(value, (str, int, float, Decimal, date))
 
 
 def _in_utc(value: datetime) -> datetime:

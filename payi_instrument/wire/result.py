@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from payi_instrument.wire.model import Model, Money, exact
 
@@ -124,7 +124,9 @@ class XproxyResult(Model):
     """
 
     request_id: str | None = None
-    limits: dict[str, LimitResult] = Field(default_factory=dict[str, LimitResult])
+    limits: Annotated[dict[str, LimitResult], BeforeValidator(lambda limits: {} if limits is None else limits)] = Field(
+        default_factory=dict[str, LimitResult]
+    )
     blocked_limit_ids: list[str] | None = None
     cost: ResultCost | None = None
     use_case_name: str | None = None

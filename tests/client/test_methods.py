@@ -291,7 +291,7 @@ def test_e18_a_path_argument_that_is_empty_is_named(caller: Caller, server: Loop
     with pytest.raises(ValueError, match="limit_id: "):
         caller("limits.retrieve", bad)
     for name, argument, arguments in EMPTY:
-        with pytest.raises(ValueError, match=f"{argument}: .* can't be part of a path, expected a non-empty str"):
+        with pytest.raises(ValueError, match=f"{argument}: .* can't be part of a path, expected a str that is not"):
             caller(name, **{**arguments, argument: bad})
     assert server.asked == []
 

@@ -135,7 +135,7 @@ def test_a_result_says_why_it_is_not_complete() -> None:
     assert (XproxyResult().code, XproxyResult().message) == (None, None)
 
 
-@pytest.mark.parametrize("limits", [{"a": {"state": "OK"}}, {"a": None}, None])
+@pytest.mark.parametrize("limits", [{"a": {"state": "OK"}}, {"a": None}, []])
 def test_states_are_lower_case_and_limits_a_mapping(limits: object) -> None:
     with pytest.raises(ValidationError):
         XproxyResult.model_validate({"limits": limits})
