@@ -134,7 +134,7 @@ def mapping(name: str, value: object) -> Mapping[Any, Any]:
     if not isinstance(value, Mapping):
         msg = f"{name}: {value!r} is a {type(value).__name__}, expected a mapping"
         raise TypeError(msg)
-    return value
+    return cast("Mapping[Any, Any]", value)  # type: ignore[redundant-cast]  # mypy knows, pyright does not
 
 
 def headers_of(name: str, headers: object) -> Mapping[str, str | None]:

@@ -96,8 +96,7 @@ def _units(  # the published parameters
     `invalid_use_case_name`, `invalid_user_id`, `invalid_tags`, `duplicate_limit_id` or `invalid_limit_id`, from a
     strict meter `invalid_limit_ids` or `blocking_limit_not_allowed`. Source: wire-api sections 1.5 and 3.1.
     """
-    if not event_id and not provider_response_id:
-        event_id = new_id()
+    own_id = _text("event_id", event_id)
     texts = {
         PayiHeaderNames.use_case_id: _text("use_case_id", use_case_id),
         PayiHeaderNames.use_case_name: _text("use_case_name", use_case_name),
@@ -108,7 +107,7 @@ def _units(  # the published parameters
         PayiHeaderNames.resource_scope: _text("resource_scope", resource_scope),
         PayiHeaderNames.logging_disable: _flag_text("disable_logging", disable_logging),
         names.REQUEST_TAGS: ",".join(_tags(request_tags)) if request_tags else None,
-        names.EVENT_ID: _text("event_id", event_id),
+        names.EVENT_ID: own_id if own_id or provider_response_id else new_id(),
     }
     ids = distinct_ids([] if limit_ids is None or limit_ids is UNSET else limit_ids)
     headers = encoded_headers(ids, texts)
@@ -200,8 +199,9 @@ def _listed(name: str, values: Iterable[object] | Unset | None) -> list[object] 
     """Return what a generator may give once as a list; raises `TypeError` for what gives nothing."""
     if values is None or values is UNSET:
         return values
-    if not isinstance(cast("object", values), Iterable) or isinstance(values, (str, bytes, Mapping)):
-        msg = f"{name}: {values!r} is a {type(values).__name__}, expected a list of mappings"
+    kind = type(cast("object", values))
+    if not issubclass(kind, Iterable) or issubclass(kind, (str, bytes, Mapping)):
+        msg = f"{name}: {values!r} is a {kind.__name__}, expected a list of mappings"
         raise TypeError(msg)
     return list(values)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 import textwrap
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from failing_meter import FailingMeter, Trouble
+from loopback_meter import Answer, LoopbackMeter
 from openai_answers import response
 
 from examples.openai_standin import Reply
@@ -328,3 +330,50 @@ def test_q15_a_fork_neither_doubles_nor_blocks(standin: StandIn, tmp_path: Path)
         total = payi.limits.retrieve("l").limit.totals.requests.total
     assert (done.returncode, done.stderr) == (0, "")
     assert total == 5
+
+
+ODD_RESULTS: list[Any] = [
+    {"limits": None},
+    {"limits": {"l": None}},
+    {"limits": {"l": {"state": "new"}}},
+    {"cost": {"currency": "eur"}},
+    {"cost": {"total": {}}},
+    {"unknown_units": {"text": {"input": None}}},
+    None,
+]
+
+
+@contextmanager
+def answering(status: int, content: bytes, **config: Any) -> Iterator[LoopbackMeter]:
+    """Meter this process's calls with a service that answers everything alike."""
+    with LoopbackMeter() as meter, Payi(base_url=meter.url, api_key="k") as payi:
+        meter.always = Answer(status, content=content)
+        handle = payi_instrument(payi, config={"limit_ids": ["l"], **config})
+        try:
+            yield meter
+        finally:
+            handle.shutdown()
+
+
+@pytest.mark.parametrize("result", ODD_RESULTS, ids=str)
+def test_an_event_that_was_taken_is_not_sent_again_whatever_the_meter_says(sdk: OpenAI, result: Any) -> None:
+    taken = {"event_timestamp": "2026-01-01T00:00:00Z", "ingest_timestamp": "2026-01-01T00:00:00Z", "request_id": "r"}
+    answer = {**taken, "xproxy_result": result and {**result, "request_id": "r"}}
+    with answering(200, json.dumps(answer).encode(), enforce_block_limits=False) as meter:
+        given = result_of(sdk)
+    assert [asked.path for asked in meter.asked] == ["/api/v1/ingest"]
+    assert (given.queued, given.error) == (None, None)
+    assert given.request_id == ("r" if result else None)
+    assert all(limit.state is None for limit in given.limits.values())
+
+
+def test_an_event_that_was_taken_without_a_word_is_not_sent_again(sdk: OpenAI) -> None:
+    with answering(204, b"", enforce_block_limits=False) as meter:
+        given = result_of(sdk)
+    assert (given.queued, given.error, len(meter.asked)) == (None, None, 1)
+
+
+def test_a_limit_that_can_not_be_read_stops_no_call(sdk: OpenAI) -> None:
+    with answering(200, b'{"limit": {"limit_id": "l", "max": 0}, "request_id": "r"}') as meter:
+        assert result_of(sdk).error is None
+    assert {asked.path for asked in meter.asked} == {"/api/v1/limits/l", "/api/v1/ingest"}
