@@ -204,7 +204,8 @@ def create_headers(  # the parameters of section 10
 ) -> dict[str, str]:
     """Build the `extra_headers` that override the scope for one call; only the given ones are in the answer.
 
-    Properties travel as compact JSON. Raises `TypeError` when `limit_ids` is not a list. Source: section 10.
+    Properties travel as compact JSON. Raises `TypeError` when `limit_ids` is not a list, or naming a text that is none.
+    Source: instrumentation-semantics section 10.
     """
     import json
 
@@ -220,6 +221,10 @@ def create_headers(  # the parameters of section 10
         PayiHeaderNames.price_as_resource: price_as_resource,
         PayiHeaderNames.resource_scope: resource_scope,
     }
+    for name, text in texts.items():
+        if text is not None and not isinstance(cast("object", text), str):  # callers without a checker
+            msg = f"{name}: {text!r} is a {type(text).__name__}, expected str or None"
+            raise TypeError(msg)
     headers |= {name: text for name, text in texts.items() if text is not None}
     for name, properties in (
         (PayiHeaderNames.use_case_properties, use_case_properties),
@@ -233,16 +238,16 @@ def create_headers(  # the parameters of section 10
 
 
 def create_limit_header_from_ids(*, limit_ids: list[str]) -> dict[str, str]:
-    """Build the limit header, or {} when no usable id is given; blanks and non-strings are dropped.
+    """Build the limit header, or {} when no usable id is given; blanks, repeats and non-strings are dropped.
 
-    Raises `TypeError` when `limit_ids` is not a list. Source: section 10.
+    Raises `TypeError` when `limit_ids` is not a list. Source: instrumentation-semantics section 10.
     """
     if not isinstance(cast("object", limit_ids), list):
         msg = f"limit_ids: {limit_ids!r} is a {type(limit_ids).__name__}, expected a list of str"
         raise TypeError(msg)
     given = cast("list[object]", limit_ids)
     ids = [limit_id.strip() for limit_id in given if isinstance(limit_id, str) and limit_id.strip()]
-    return {PayiHeaderNames.limit_ids: ",".join(ids)} if ids else {}
+    return {PayiHeaderNames.limit_ids: ",".join(dict.fromkeys(ids))} if ids else {}
 
 
 def override(effective: Attribution, headers: Mapping[str, str]) -> Attribution:

@@ -154,3 +154,11 @@ def test_a_header_of_ours_in_bytes_counts_and_stays_here(meter: MemoryMeter) -> 
 
     assert [event.attribution.user_id for event in meter.events] == ["ada"]
     assert "xproxy-user-id" not in offline.last_headers
+
+
+def test_a_repeated_limit_id_is_sent_once_and_a_value_that_is_no_text_is_named() -> None:
+    assert create_limit_header_from_ids(limit_ids=["l", " l ", "m", "l"]) == {"xProxy-Limit-IDs": "l,m"}
+    assert create_headers(limit_ids=["l", "l"]) == {"xProxy-Limit-IDs": "l"}
+    wrong: Any = 5
+    with pytest.raises(TypeError, match="xProxy-User-ID: 5 is a int"):
+        create_headers(user_id=wrong)

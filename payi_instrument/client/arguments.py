@@ -29,6 +29,10 @@ class Unset(Enum):
         """Be false."""
         return False
 
+    def __repr__(self) -> str:
+        """Show the name under which users know it."""
+        return "NOT_GIVEN"
+
 
 UNSET: Final = Unset.TOKEN
 """Stands for an argument that was not given: it is not sent, where None is sent as JSON null."""

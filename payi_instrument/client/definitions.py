@@ -80,7 +80,7 @@ def _update(
 def _list(
     *,
     use_case_name: str | Unset = UNSET,
-    cursor: str | Unset = UNSET,
+    cursor: str | Unset | None = UNSET,
     limit: int | Unset = UNSET,
     sort_ascending: bool | Unset = UNSET,
     **options: Unpack[Options],
@@ -191,7 +191,7 @@ def _list_kpis(
     use_case_name: str,
     *,
     kpi_name: str | Unset = UNSET,
-    cursor: str | Unset = UNSET,
+    cursor: str | Unset | None = UNSET,
     limit: int | Unset = UNSET,
     sort_ascending: bool | Unset = UNSET,
     **options: Unpack[Options],

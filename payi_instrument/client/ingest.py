@@ -37,16 +37,16 @@ class UnitCounts(TypedDict, total=False):
 
 
 class HeaderPair(TypedDict, total=False):
-    """One header of the provider's request or response."""
+    """One header of the provider's request or response; its name is not empty."""
 
-    name: str
+    name: Required[str]
     value: str | None
 
 
 class FunctionCall(TypedDict, total=False):
-    """One function call of the answer; `arguments` is JSON text."""
+    """One function call of the answer; its name is not empty, `arguments` is JSON text."""
 
-    name: str
+    name: Required[str]
     arguments: str | None
 
 

@@ -80,7 +80,7 @@ def _update(
 
 def _list(
     *,
-    cursor: str | Unset = UNSET,
+    cursor: str | Unset | None = UNSET,
     limit: int | Unset = UNSET,
     limit_name: str | Unset = UNSET,
     sort_ascending: bool | Unset = UNSET,
@@ -137,7 +137,7 @@ def _reset(
 def _history(
     limit_id: str,
     *,
-    cursor: str | Unset = UNSET,
+    cursor: str | Unset | None = UNSET,
     limit: int | Unset = UNSET,
     sort_ascending: bool | Unset = UNSET,
     **options: Unpack[Options],

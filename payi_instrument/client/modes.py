@@ -66,6 +66,8 @@ class _Answering:
 class Sync(_Answering):
     """Return the answer."""
 
+    gives, lists = "{}", "SyncCursorPage[{}]"
+
     def __init__(self, sender: Sender, *, strict: bool) -> None:
         """Take what sends, and whether answers must have the documented shape."""
         super().__init__(strict=strict)
@@ -105,6 +107,8 @@ class Sync(_Answering):
 @final
 class Async(_Answering):
     """Return the answer, awaited."""
+
+    gives, lists = "{}", "AsyncPaginator[{}]"
 
     def __init__(self, sender: AsyncSender, *, strict: bool) -> None:
         """Take what sends, and whether answers must have the documented shape."""
@@ -159,6 +163,8 @@ def _stepped(step: Callable[[], Request[Any]]) -> Request[Any] | _Done:
 class Raw:
     """Return the response; its `parse()` gives the answer."""
 
+    gives, lists = "APIResponse[{}]", "APIResponse[SyncCursorPage[{}]]"
+
     def __init__(self, plain: Sync) -> None:
         """Take the mode whose answers are wrapped."""
         self._plain = plain
@@ -181,6 +187,8 @@ class Raw:
 class AsyncRaw:
     """Return the response, awaited; its `parse()` gives the answer."""
 
+    gives, lists = "AsyncAPIResponse[{}]", "AsyncAPIResponse[AsyncCursorPage[{}]]"
+
     def __init__(self, plain: Async) -> None:
         """Take the mode whose answers are wrapped."""
         self._plain = plain
@@ -202,6 +210,9 @@ class AsyncRaw:
 @final
 class Streaming:
     """Return a `with` block whose response is read as its owner likes, and closed behind it."""
+
+    gives = "AbstractContextManager[APIResponse[{}]]"
+    lists = "AbstractContextManager[APIResponse[SyncCursorPage[{}]]]"
 
     def __init__(self, plain: Sync) -> None:
         """Take the mode whose answers are wrapped."""
@@ -233,6 +244,9 @@ class Streaming:
 @final
 class AsyncStreaming:
     """Return an `async with` block whose response is read as its owner likes, and closed behind it."""
+
+    gives = "AbstractAsyncContextManager[AsyncAPIResponse[{}]]"
+    lists = "AbstractAsyncContextManager[AsyncAPIResponse[AsyncCursorPage[{}]]]"
 
     def __init__(self, plain: Async) -> None:
         """Take the mode whose answers are wrapped."""

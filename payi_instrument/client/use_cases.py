@@ -82,7 +82,7 @@ def _list_scores(
     *,
     use_case_name: str,
     kpi_name: str | Unset = UNSET,
-    cursor: str | Unset = UNSET,
+    cursor: str | Unset | None = UNSET,
     limit: int | Unset = UNSET,
     sort_ascending: bool | Unset = UNSET,
     **options: Unpack[Options],

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 from functools import reduce
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
+from unittest.mock import AsyncMock, create_autospec
 
 import pytest
 from pydantic import BaseModel
@@ -36,6 +38,40 @@ def test_a_method_says_what_it_raises_and_where_it_comes_from(
     assert "Raises `" in said
     assert "Source: " in said
     assert shown(reduce(getattr, path, client.with_raw_response)) == said
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "answer", "is_awaited"),
+    [
+        (Payi, "limits.create", "LimitResponse", False),
+        (AsyncPayi, "limits.create", "LimitResponse", True),
+        (Payi, "limits.list", "SyncCursorPage[Limit]", False),
+        (AsyncPayi, "limits.list", "AsyncPaginator[Limit]", False),
+        (Payi, "ingest.replay_file", "BulkIngestResponse", False),
+        (AsyncPayi, "ingest.replay_file", "BulkIngestResponse", True),
+        (Payi, "limits.with_raw_response.retrieve", "APIResponse[LimitResponse]", False),
+        (AsyncPayi, "limits.with_raw_response.list", "AsyncAPIResponse[AsyncCursorPage[Limit]]", True),
+        (
+            Payi,
+            "limits.with_streaming_response.delete",
+            "AbstractContextManager[APIResponse[DefaultResponse]]",
+            False,
+        ),
+    ],
+)
+def test_a_signature_shows_what_comes_back_and_whether_it_is_awaited(
+    *, kind: type[Payi | AsyncPayi], path: str, answer: str, is_awaited: bool
+) -> None:
+    found: Any = attrgetter(path)(kind(base_url="sqlite://"))
+    shown = inspect.signature(found)
+    assert (shown.return_annotation, inspect.iscoroutinefunction(found)) == (answer, is_awaited)
+    assert "Unset" not in " ".join(repr(each.default) for each in shown.parameters.values())
+    assert found.__qualname__.partition(".")[2] == path.rpartition(".")[2]
+
+
+def test_a_mock_of_an_async_client_is_awaited() -> None:
+    limits: Any = create_autospec(AsyncPayi(base_url="sqlite://").limits)
+    assert isinstance(limits.create, AsyncMock)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)

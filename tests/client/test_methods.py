@@ -253,7 +253,7 @@ async def test_sync_and_async_methods_are_the_same_ones() -> None:
         async with AsyncPayi(base_url="sqlite://") as awaited:
             twins = dict(methods(awaited))
             for name, method in methods(client):
-                assert inspect.signature(method) == inspect.signature(twins[name])
+                assert inspect.signature(method).parameters == inspect.signature(twins[name]).parameters
                 assert method.__doc__ == twins[name].__doc__
                 first, _, rest = method.__doc__.partition(" ")
                 assert first[0].isupper(), name
