@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from offline_openai import Offline
 
-from payi_instrument import PayiHeaderNames, create_headers, create_limit_header_from_ids
+from payi_instrument import PayiHeaderNames, PayiResourceScopes, create_headers, create_limit_header_from_ids
 from payi_instrument.context import override
 from payi_instrument.event import Attribution
 
@@ -154,3 +154,8 @@ def test_a_header_of_ours_in_bytes_counts_and_stays_here(meter: MemoryMeter) -> 
 
     assert [event.attribution.user_id for event in meter.events] == ["ada"]
     assert "xproxy-user-id" not in offline.last_headers
+
+
+def test_the_scopes_of_a_resource_have_the_official_names() -> None:
+    scopes = PayiResourceScopes.global_scope, PayiResourceScopes.datazone_scope, PayiResourceScopes.region_scope
+    assert scopes == ("global", "datazone", "region")
