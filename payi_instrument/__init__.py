@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from payi_instrument.errors import BadRequestError as BadRequestError
     from payi_instrument.errors import ConflictError as ConflictError
     from payi_instrument.errors import InternalServerError as InternalServerError
+    from payi_instrument.errors import LastPageError as LastPageError
     from payi_instrument.errors import LimitBlockedError as LimitBlockedError
     from payi_instrument.errors import MissingExtraError as MissingExtraError
     from payi_instrument.errors import NotFoundError as NotFoundError
@@ -66,6 +67,7 @@ _HOMES = {
         "BadRequestError",
         "ConflictError",
         "InternalServerError",
+        "LastPageError",
         "LimitBlockedError",
         "MissingExtraError",
         "NotFoundError",
