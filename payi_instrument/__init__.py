@@ -15,10 +15,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from payi_instrument import types as types
+    from payi_instrument.client.arguments import UNSET, Unset
     from payi_instrument.client.client import AsyncPayi as AsyncPayi
     from payi_instrument.client.client import Payi as Payi
     from payi_instrument.client.kpi import increment_kpi_score as increment_kpi_score
     from payi_instrument.client.kpi import increment_kpi_score_async as increment_kpi_score_async
+    from payi_instrument.client.network import DEFAULT_TIMEOUT as DEFAULT_TIMEOUT
+    from payi_instrument.client.network import Timeout as Timeout
+    from payi_instrument.client.response import APIResponse as APIResponse
+    from payi_instrument.client.response import AsyncAPIResponse as AsyncAPIResponse
+    from payi_instrument.client.settings import DEFAULT_MAX_RETRIES as DEFAULT_MAX_RETRIES
+    from payi_instrument.client.verbs import RequestOptions as RequestOptions
     from payi_instrument.context import create_headers as create_headers
     from payi_instrument.context import create_limit_header_from_ids as create_limit_header_from_ids
     from payi_instrument.context import get_context as get_context
@@ -32,6 +39,7 @@ if TYPE_CHECKING:
     from payi_instrument.errors import BadRequestError as BadRequestError
     from payi_instrument.errors import ConflictError as ConflictError
     from payi_instrument.errors import InternalServerError as InternalServerError
+    from payi_instrument.errors import LastPageError as LastPageError
     from payi_instrument.errors import LimitBlockedError as LimitBlockedError
     from payi_instrument.errors import MissingExtraError as MissingExtraError
     from payi_instrument.errors import NotFoundError as NotFoundError
@@ -46,15 +54,26 @@ if TYPE_CHECKING:
     from payi_instrument.wire.headers import PayiHeaderNames as PayiHeaderNames
     from payi_instrument.wire.headers import PayiPropertyNames as PayiPropertyNames
     from payi_instrument.wire.headers import PayiResourceScopes as PayiResourceScopes
+    from payi_instrument.wire.model import Model
 
-    Client = Payi
     AsyncClient = AsyncPayi
+    BaseModel = Model
+    Client = Payi
+    NOT_GIVEN = UNSET
+    NotGiven = Unset
+    Omit = Unset
+    not_given = UNSET
+    omit = UNSET
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "client.client": ("AsyncPayi", "Payi"),
     "client.kpi": ("increment_kpi_score", "increment_kpi_score_async"),
+    "client.network": ("DEFAULT_TIMEOUT", "Timeout"),
+    "client.response": ("APIResponse", "AsyncAPIResponse"),
+    "client.settings": ("DEFAULT_MAX_RETRIES",),
+    "client.verbs": ("RequestOptions",),
     "context": ("create_headers", "create_limit_header_from_ids", "get_context", "track_context"),
     "errors": (
         "APIConnectionError",
@@ -66,6 +85,7 @@ _HOMES = {
         "BadRequestError",
         "ConflictError",
         "InternalServerError",
+        "LastPageError",
         "LimitBlockedError",
         "MissingExtraError",
         "NotFoundError",
@@ -78,10 +98,20 @@ _HOMES = {
     "tracking": ("track",),
     "wire.headers": ("PayiCategories", "PayiHeaderNames", "PayiPropertyNames", "PayiResourceScopes"),
 }
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
-_ALIASES = {"Client": "Payi", "AsyncClient": "AsyncPayi"}
+_ALIASES = {
+    "AsyncClient": ("client.client", "AsyncPayi"),
+    "BaseModel": ("wire.model", "Model"),
+    "Client": ("client.client", "Payi"),
+    "NOT_GIVEN": ("client.arguments", "UNSET"),
+    "NotGiven": ("client.arguments", "Unset"),
+    "Omit": ("client.arguments", "Unset"),
+    "not_given": ("client.arguments", "UNSET"),
+    "omit": ("client.arguments", "UNSET"),
+}
+"""Names of the official SDK for what has another one here."""
+_HOME_OF = {name: (module, name) for module, names in _HOMES.items() for name in names} | _ALIASES
 
-__all__ = [*sorted([*_HOME_OF, *_ALIASES]), "types", "__version__"]  # noqa: PLE0604  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [*sorted(_HOME_OF), "types", "__version__"]  # noqa: PLE0604  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> object:
@@ -90,11 +120,11 @@ def __getattr__(name: str) -> object:
 
     if name == "types":
         return import_module(f"{__name__}.types")
-    home = _HOME_OF.get(_ALIASES.get(name, name))
-    if home is None:
+    if name not in _HOME_OF:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    value: object = getattr(import_module(f"{__name__}.{home}"), _ALIASES.get(name, name))
+    module, own_name = _HOME_OF[name]
+    value: object = getattr(import_module(f"{__name__}.{module}"), own_name)
     globals()[name] = value
     return value
 

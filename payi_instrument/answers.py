@@ -25,7 +25,7 @@ class _Kept:
         return _Kept(deepcopy(self.result, memo))
 
     def __reduce__(self) -> tuple[type[str], tuple[str]]:
-        return (str, (self.result.to_json(),))
+        return (str, (self.result.to_json(indent=None),))
 
 
 def _own_result(answer: Any) -> Any:

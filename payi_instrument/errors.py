@@ -17,6 +17,7 @@
     │  └─ APIConnectionError         the cause is the transport's own error
     │     └─ APITimeoutError
     ├─ MissingExtraError             also an ImportError
+    ├─ LastPageError                 also a RuntimeError, as in the official SDK
     └─ LimitBlockedError             .limit_ids .xproxy_result .status_code (424)
 
 Source: client.md section 3, instrumentation-semantics section 7.
@@ -65,6 +66,14 @@ class MissingExtraError(PayiError, ImportError):
         super().__init__(f"{feature} needs the extra '{extra}': pip install 'payi-instrument[{extra}]'")
 
 
+class LastPageError(PayiError, RuntimeError):
+    """Tell that no page follows the last one; `has_next_page()` says so before. Source: client.md section 5."""
+
+    def __init__(self) -> None:
+        """Say what to ask first."""
+        super().__init__("this is the last page; ask has_next_page() before get_next_page()")
+
+
 def check_installed(feature: str, extra: str, libraries: Iterable[str]) -> None:
     """Raise `MissingExtraError` when one of the libraries of an extra is missing; none is imported."""
     from importlib.util import find_spec
@@ -87,11 +96,16 @@ class APIError(PayiError):
 class APIStatusError(APIError):
     """Report an answer of the meter with a status of 400 or above."""
 
-    def __init__(self, message: str, *, status_code: int, response: ResponseShown | None, body: object | None) -> None:
-        """Read code and result from the error envelope in `body` (wire-api section 1.4), if it is one."""
+    def __init__(
+        self, message: str, *, response: ResponseShown | None, body: object | None, status_code: int | None = None
+    ) -> None:
+        """Read code and result from the error envelope in `body` (wire-api section 1.4), if it is one.
+
+        `status_code` is the response's unless given; raises `TypeError` when there is neither.
+        """
         super().__init__(message, getattr(response, "request", None), body=body)
         self.response = response
-        self.status_code = status_code
+        self.status_code = _status_of(response, status_code)
         envelope: Mapping[str, object] = cast("Mapping[str, object]", body) if isinstance(body, Mapping) else {}
         error = envelope.get("xproxy_error")
         self.xproxy_error = cast("Mapping[str, object]", error) if isinstance(error, Mapping) else None
@@ -139,11 +153,18 @@ class InternalServerError(APIStatusError):
 class APIResponseValidationError(APIError):
     """Report an answer that does not have the documented shape."""
 
-    def __init__(self, message: str, *, status_code: int, response: ResponseShown | None, body: object | None) -> None:
-        """Keep the answer beside the message."""
+    def __init__(
+        self,
+        message: str = "The meter's answer does not have the documented shape.",
+        *,
+        response: ResponseShown | None,
+        body: object | None,
+        status_code: int | None = None,
+    ) -> None:
+        """Keep the answer beside the message; `status_code` is the response's unless given, `TypeError` without both."""
         super().__init__(message, getattr(response, "request", None), body=body)
         self.response = response
-        self.status_code = status_code
+        self.status_code = _status_of(response, status_code)
 
     def __reduce__(self) -> tuple[object, ...]:
         """Travel between processes, without the response."""
@@ -195,6 +216,15 @@ class LimitBlockedError(PayiError):
     def __reduce__(self) -> tuple[object, ...]:
         """Travel between processes."""
         return (type(self), (self.limit_ids, self.xproxy_result))
+
+
+def _status_of(response: ResponseShown | None, status_code: int | None) -> int:
+    if status_code is not None:
+        return status_code
+    if response is None:
+        msg = "response: None has no status; give a response or status_code"
+        raise TypeError(msg)
+    return response.status_code
 
 
 def _made_again(

@@ -2,7 +2,9 @@
 
     from payi_instrument.types import LimitResponse
 
-Each is loaded from its home when it is first used. Source: client.md section 4.
+Each is loaded from its home when it is first used. Names of the official SDK stand for the same things here, all of
+them in this one module; `KpiListResponse` is an instance's scores, the KPIs of a definition are `Kpi`. Source: client.md
+section 4.
 """
 
 # ruff: noqa: PLC0414  # "X as X" is what type checkers take for public
@@ -60,7 +62,23 @@ if TYPE_CHECKING:
     from payi_instrument.wire.use_cases import UseCaseDefinition as UseCaseDefinition
     from payi_instrument.wire.use_cases import UseCaseInstance as UseCaseInstance
 
+    APIError = APIErrorBody
+    BulkIngestRequestParam = BulkEvent
+    CategoryDeleteResourceResponse = list[CategoryResourceResponse]
+    CategoryDeleteResponse = list[CategoryResourceResponse]
+    CategoryResourceMappedResource = MappedResource
+    CategoryResourcePriceUnits = UnitPriceData
+    CategoryResourcePriceUnitsParam = UnitPrice
+    FunctionCallInfoParam = FunctionCall
+    KpiCreateResponse = Kpi
+    KpiDeleteResponse = Kpi
     KpiListResponse = KpiScore
+    KpiRetrieveResponse = Kpi
+    KpiUpdateResponse = Kpi
+    PayICommonModelsAPIRouterHeaderInfoParam = HeaderPair
+    PayICommonModelsBudgetManagementCostDetailsBase = CostDetailsBase
+    PayICommonModelsBudgetManagementCreateLimitBase = LimitConfig
+    PropertyUpdateResponse = list[LimitResponse]
     UseCaseDefinitionResponse = UseCaseDefinition
     UseCaseInstanceResponse = UseCaseInstance
 
@@ -102,24 +120,45 @@ _HOMES = {
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 _ALIASES = {
+    "APIError": "APIErrorBody",
+    "BulkIngestRequestParam": "BulkEvent",
+    "CategoryResourceMappedResource": "MappedResource",
+    "CategoryResourcePriceUnits": "UnitPriceData",
+    "CategoryResourcePriceUnitsParam": "UnitPrice",
+    "FunctionCallInfoParam": "FunctionCall",
+    "KpiCreateResponse": "Kpi",
+    "KpiDeleteResponse": "Kpi",
     "KpiListResponse": "KpiScore",
+    "KpiRetrieveResponse": "Kpi",
+    "KpiUpdateResponse": "Kpi",
+    "PayICommonModelsAPIRouterHeaderInfoParam": "HeaderPair",
+    "PayICommonModelsBudgetManagementCostDetailsBase": "CostDetailsBase",
+    "PayICommonModelsBudgetManagementCreateLimitBase": "LimitConfig",
     "UseCaseDefinitionResponse": "UseCaseDefinition",
     "UseCaseInstanceResponse": "UseCaseInstance",
 }
 """Names of the official SDK for the same things."""
+_LISTS = {
+    "CategoryDeleteResourceResponse": "CategoryResourceResponse",
+    "CategoryDeleteResponse": "CategoryResourceResponse",
+    "PropertyUpdateResponse": "LimitResponse",
+}
+"""Names of the official SDK for lists."""
 
-__all__ = sorted([*_HOME_OF, *_ALIASES])  # noqa: PLE0605  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = sorted([*_HOME_OF, *_ALIASES, *_LISTS])  # noqa: PLE0605  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> object:
     """Load a type from its home (PEP 562)."""
     from importlib import import_module
+    from types import GenericAlias
 
-    home = _HOME_OF.get(_ALIASES.get(name, name))
-    if home is None:
+    own_name = _LISTS.get(name) or _ALIASES.get(name, name)
+    if own_name not in _HOME_OF:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    value: object = getattr(import_module(f"payi_instrument.{home}"), _ALIASES.get(name, name))
+    found: object = getattr(import_module(f"payi_instrument.{_HOME_OF[own_name]}"), own_name)
+    value = GenericAlias(list, found) if name in _LISTS else found
     globals()[name] = value
     return value
 

@@ -16,14 +16,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
-from pydantic import BaseModel
-
 from payi_instrument import Payi
-from payi_instrument.client.content import json_body
 from payi_instrument.local import open_local
 from payi_instrument.wire import routes
-from payi_instrument.wire.message import Reply, Request
-from payi_instrument.wire.model import Money
+from payi_instrument.wire.message import Request
+from payi_instrument.wire.model import reply_text
 
 
 @dataclass
@@ -151,21 +148,7 @@ class LoopbackMeter(FickleServer):
         query = {name: values if name == "property" else values[0] for name, values in asked.query.items()}
         body = asked.json if asked.content else None
         reply = self.ledger.send(Request(operation, route.values, query, asked.headers, body))
-        return Answer(reply.status, content=_content(reply))
-
-
-def _content(reply: Reply) -> bytes:
-    return b"" if reply.body is None else json_body(_plain(reply.body))
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, BaseModel):
-        return {name: _plain(member) for name, member in value.model_dump(exclude_unset=True).items()}
-    if isinstance(value, dict):
-        return {name: _plain(member) for name, member in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return value.exact if isinstance(value, Money) else value
+        return Answer(reply.status, content=reply_text(reply.body))
 
 
 class _Server(ThreadingHTTPServer):

@@ -32,11 +32,17 @@ def test_type_checkers_see_the_names_that_run_time_has() -> None:
     [checked] = [node for node in tree.body if isinstance(node, ast.If)]
     imports = [node for node in checked.body if isinstance(node, ast.ImportFrom)]
     seen = {alias.name: node.module for node in imports for alias in node.names}
-    aliases = [target.id for node in checked.body if isinstance(node, ast.Assign) for target in node.targets
-               if isinstance(target, ast.Name)]  # fmt: skip
-    assert {*seen, *aliases, "__version__"} == set(payi_instrument.__all__)
-    for name, home in seen.items():
-        assert getattr(payi_instrument, name) is getattr(sys.modules[str(home)], name)
+    public = {alias.asname for node in imports for alias in node.names if alias.asname}
+    aliases = {
+        target.id: node.value.id
+        for node in checked.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    assert {*public, *aliases, "__version__"} == set(payi_instrument.__all__)
+    for name, own_name in {**{name: name for name in public}, **aliases}.items():
+        assert getattr(payi_instrument, name) is getattr(sys.modules[str(seen[own_name])], own_name)
 
 
 def test_every_error_is_public() -> None:
@@ -58,9 +64,36 @@ def test_the_function_and_the_package_share_their_name() -> None:
     assert payi_instrument.payi_instrument.__module__ == "payi_instrument.instrumentation"
 
 
-def test_the_official_names_of_the_clients_are_the_clients() -> None:
+def test_the_official_names_mean_the_same_here() -> None:
     assert payi_instrument.Client is payi_instrument.Payi
     assert payi_instrument.AsyncClient is payi_instrument.AsyncPayi
+    assert issubclass(payi_instrument.types.LimitResponse, payi_instrument.BaseModel)
+    assert payi_instrument.NotGiven is payi_instrument.Omit
+    for absent in (payi_instrument.NOT_GIVEN, payi_instrument.not_given, payi_instrument.omit):
+        assert isinstance(absent, payi_instrument.NotGiven)
+        assert not absent
+    default = payi_instrument.DEFAULT_TIMEOUT
+    assert isinstance(default, payi_instrument.Timeout)
+    assert (default.connect, default.read, default.write, default.pool) == (5, 60, 60, 60)
+    with payi_instrument.Payi(base_url="sqlite://", timeout=payi_instrument.Timeout(7, connect=1)) as client:
+        assert client.max_retries == payi_instrument.DEFAULT_MAX_RETRIES == 2
+        made = client.limits.create(limit_name="n", max=1, threshold=payi_instrument.omit, timeout=default)
+        assert made.limit.threshold == client.limits.retrieve(made.limit.limit_id).limit.threshold
+
+
+@pytest.mark.parametrize("library", ["httpx", "httpx2"])
+def test_a_timeout_is_the_librarys_in_use_loaded_when_it_is_wanted(
+    monkeypatch: pytest.MonkeyPatch, library: str
+) -> None:
+    monkeypatch.setenv("PAYI_HTTP", library)
+    program = """
+        import sys
+        import payi_instrument
+        from payi_instrument import NOT_GIVEN, APIResponse, BaseModel
+        assert not {"httpx", "httpx2"} & sys.modules.keys()
+        print(payi_instrument.Timeout.__module__, type(payi_instrument.DEFAULT_TIMEOUT).__module__)
+    """
+    assert run(program) == f"{library} {library}"
 
 
 def test_the_decorators_load_nothing_heavy() -> None:

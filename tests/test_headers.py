@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from offline_openai import Offline
 
-from payi_instrument import PayiHeaderNames, create_headers, create_limit_header_from_ids
+from payi_instrument import PayiHeaderNames, PayiResourceScopes, create_headers, create_limit_header_from_ids
 from payi_instrument.context import override
 from payi_instrument.event import Attribution
 
@@ -162,3 +162,8 @@ def test_a_repeated_limit_id_is_sent_once_and_a_value_that_is_no_text_is_named()
     wrong: Any = 5
     with pytest.raises(TypeError, match="xProxy-User-ID: 5 is a int"):
         create_headers(user_id=wrong)
+
+
+def test_the_scopes_of_a_resource_have_the_official_names() -> None:
+    scopes = PayiResourceScopes.global_scope, PayiResourceScopes.datazone_scope, PayiResourceScopes.region_scope
+    assert scopes == ("global", "datazone", "region")

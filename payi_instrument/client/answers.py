@@ -158,6 +158,8 @@ def _members_taken(outline: Any, arguments: tuple[Any, ...], value: object) -> o
 
 
 def _model(kind: type[BaseModel], members: Mapping[str, object]) -> BaseModel:
+    names = {info.alias: name for name, info in kind.model_fields.items()}
+    members = {names.get(name, name): value for name, value in members.items()}
     fields = {
         name: _taken(info.rebuild_annotation(), members[name])
         for name, info in kind.model_fields.items()

@@ -93,6 +93,6 @@ def _as_json(request: Request[Any], reply: Reply) -> Reply:
 def _succeeded(request: Request[Any], reply: Reply) -> Reply:
     if reply.status < _ERRORS_FROM:
         return reply if request.operation.name in _BY_NAME else _as_json(request, reply)
-    body = reply.body.to_dict() if isinstance(reply.body, Model) else reply.body
+    body = reply.body.to_dict(mode="json") if isinstance(reply.body, Model) else reply.body
     shown: APIResponse[object] = APIResponse(request, reply, lambda failed: failed.body)
     raise status_error(reply.status, body, shown)

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping
     from datetime import timedelta
 
-    from payi_instrument.client.arguments import Phases, Timeout
+    from httpx import Timeout as Timeout  # noqa: PLC0414  # public, and httpx2's has the same shape
+
+    from payi_instrument.client.arguments import Phases
+    from payi_instrument.client.arguments import Timeout as TimeoutOfAny
+
+    DEFAULT_TIMEOUT: Timeout
 
 
 class HttpUrl(Protocol):
@@ -170,7 +175,7 @@ class HttpBuilder(Protocol):
         ...
 
     @property
-    def timeout(self) -> Timeout:
+    def timeout(self) -> TimeoutOfAny:
         """Return how long it waits unless it is told otherwise."""
         ...
 
@@ -219,6 +224,7 @@ class Library(Protocol):
     Client: Callable[..., HttpClient]
     AsyncClient: Callable[..., AsyncHttpClient]
     Limits: Callable[..., object]
+    Timeout: Callable[..., object]
     URL: Callable[[str], HttpUrl]
     InvalidURL: type[Exception]
     HTTPError: type[Exception]
@@ -263,3 +269,16 @@ def library_of(client: object, kind: Literal["Client", "AsyncClient"]) -> Librar
     given = f"{type(client).__module__}.{type(client).__qualname__}"
     msg = f"http_client: {given} is no {' or '.join(f'{name}.{kind}' for name in _NAMES)}"
     raise TypeError(msg)
+
+
+def __getattr__(name: str) -> object:
+    """Load `Timeout`, the class of the library in use, or `DEFAULT_TIMEOUT`, one of it, when it is wanted (PEP 562)."""
+    from payi_instrument.client.arguments import DEFAULT_TIMEOUT as PHASES
+
+    if name not in {"Timeout", "DEFAULT_TIMEOUT"}:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    kind = library().Timeout
+    value = kind if name == "Timeout" else kind(PHASES)
+    globals()[name] = value
+    return value

@@ -5,17 +5,37 @@ Source: client.md section 5.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, TypeVar, Unpack
 
-from payi_instrument.errors import PayiError
+from payi_instrument.client.arguments import UNSET, Unset
+from payi_instrument.errors import LastPageError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
 
     from payi_instrument.wire.message import Page, Request
 
 ItemT = TypeVar("ItemT")
+
+
+@dataclass(frozen=True, slots=True)
+class PageInfo:
+    """What gets the next page: the query members in `params`. No listing here has its next page by `url` or `json`."""
+
+    params: Mapping[str, str]
+    url: Unset = UNSET
+    json: Unset = UNSET
+
+
+class Selection(TypedDict, total=False):
+    """What a dump leaves out and how it names members, as for `to_dict` of a model."""
+
+    use_api_names: bool
+    exclude_unset: bool
+    exclude_defaults: bool
+    exclude_none: bool
+    warnings: bool
 
 
 class _Cursor(Generic[ItemT]):
@@ -23,22 +43,36 @@ class _Cursor(Generic[ItemT]):
 
     def __init__(self, request: Request[Page[ItemT]], page: Page[ItemT]) -> None:
         self._request = request
+        self._page = page
         self.items: list[ItemT] = page.items or []
         self.cursor = page.cursor or None
+        self.request_id = page.request_id
+
+    def __repr__(self) -> str:
+        """Show the items, and what leads to the next ones."""
+        return f"{type(self).__name__}(items={self.items!r}, cursor={self.cursor!r}, request_id={self.request_id!r})"
+
+    def to_dict(self, *, mode: Literal["json", "python"] = "python", **selection: Unpack[Selection]) -> dict[str, Any]:
+        """Return this page as a dictionary, amounts as floats, times as text in mode `json`."""
+        return self._page.to_dict(mode=mode, **selection)
+
+    def to_json(self, *, indent: int | None = 2, **selection: Unpack[Selection]) -> str:
+        """Return this page as JSON text, amounts with all their digits; None for `indent` is one line."""
+        return self._page.to_json(indent=indent, **selection)
 
     def has_next_page(self) -> bool:
         """Say whether more items follow this page."""
         return bool(self.items) and self.cursor is not None
 
-    def next_page_info(self) -> dict[str, str] | None:
-        """Return the query of the next page, None on the last."""
-        return {"cursor": self.cursor} if self.cursor is not None and self.has_next_page() else None
+    def next_page_info(self) -> PageInfo | None:
+        """Return what gets the next page, None on the last."""
+        return PageInfo({"cursor": self.cursor}) if self.cursor is not None and self.has_next_page() else None
 
     def _next_request(self) -> Request[Page[ItemT]]:
-        if not self.has_next_page():
-            msg = "this is the last page; ask has_next_page() before get_next_page()"
-            raise PayiError(msg)
-        return replace(self._request, query={**self._request.query, "cursor": self.cursor})
+        info = self.next_page_info()
+        if info is None:
+            raise LastPageError
+        return replace(self._request, query={**self._request.query, **info.params})
 
 
 class SyncCursorPage(_Cursor[ItemT]):
@@ -52,7 +86,7 @@ class SyncCursorPage(_Cursor[ItemT]):
         super().__init__(request, page)
 
     def get_next_page(self) -> SyncCursorPage[ItemT]:
-        """Fetch the next page; raises `PayiError` on the last."""
+        """Fetch the next page; raises `LastPageError` on the last."""
         following = self._next_request()
         return SyncCursorPage(self._fetch, following, self._fetch(following))
 
@@ -85,7 +119,7 @@ class AsyncCursorPage(_Cursor[ItemT]):
         super().__init__(request, page)
 
     async def get_next_page(self) -> AsyncCursorPage[ItemT]:
-        """Fetch the next page; raises `PayiError` on the last."""
+        """Fetch the next page; raises `LastPageError` on the last."""
         return await AsyncPaginator(self._fetch, self._next_request())
 
     async def iter_pages(self) -> AsyncIterator[AsyncCursorPage[ItemT]]:

@@ -71,11 +71,11 @@ class PayiPropertyNames:
 
 
 class PayiResourceScopes:
-    """Name the scopes that a resource may be priced for; `datazone` and `region` take a `.<name>` behind them."""
+    """Name the scopes that a resource may be priced for; the last two take a `.<name>` behind them."""
 
     global_scope: Final = "global"
-    datazone: Final = "datazone"
-    region: Final = "region"
+    datazone_scope: Final = "datazone"
+    region_scope: Final = "region"
 
 
 BLOCKED = "system.blocked"

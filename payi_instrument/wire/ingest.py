@@ -99,12 +99,19 @@ class IngestResponse(Model):
 
 
 class APIErrorBody(Model):
-    """Hold the error envelope. Source: wire-api section 1.4."""
+    """Hold the error envelope; `status_code` is `statusCode` on the wire. Source: wire-api section 1.4."""
 
-    statusCode: int  # noqa: N815  # the published spelling
+    model_config = ConfigDict(populate_by_name=True)  # so that what `model_dump` returns is read again
+
+    status_code: int = Field(alias="statusCode")
     message: str
     xproxy_error: XproxyError | None = None
     xproxy_result: XproxyResult | None = None
+
+    @property
+    def statusCode(self) -> int:  # noqa: N802  # the wire's spelling
+        """Return the HTTP status."""
+        return self.status_code
 
 
 class BulkItemError(Model):

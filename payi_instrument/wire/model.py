@@ -12,22 +12,31 @@ from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from math import isfinite
-from typing import TYPE_CHECKING, Annotated, Any, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 from uuid import uuid4
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, TypeAdapter
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, TypeAdapter
 from pydantic_core import core_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pydantic import GetCoreSchemaHandler
+    from pydantic import GetCoreSchemaHandler, SerializationInfo
+
+ALL_DIGITS = object()
+"""The context of a dump whose amounts keep all their digits; without it they are plain floats, as any writer takes."""
+
+
+def _written(value: object, info: SerializationInfo) -> object:
+    return value if info.context is ALL_DIGITS or info.mode == "json" else _with(value, _float)
 
 
 class Model(BaseModel):
     """Stand at the root of the answers: unknown members are kept and reachable as attributes."""
 
     model_config = ConfigDict(extra="allow", defer_build=True)
+    if not TYPE_CHECKING:  # to checkers it would be one more argument
+        __pydantic_extra__: dict[str, Annotated[Any, PlainSerializer(_written)]]
 
     @classmethod
     def of(cls, **values: Any) -> Self:
@@ -43,13 +52,54 @@ class Model(BaseModel):
         put(model, "__pydantic_private__", None)
         return model
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the members that were sent, as plain JSON values."""
-        return self.model_dump(mode="json", exclude_unset=True)
+    def to_dict(
+        self,
+        *,
+        mode: Literal["json", "python"] = "python",
+        use_api_names: bool = True,
+        exclude_unset: bool = True,
+        exclude_defaults: bool = False,
+        exclude_none: bool = False,
+        warnings: bool = True,
+    ) -> dict[str, Any]:
+        """Return the members as a dictionary, amounts as floats, times as text in mode `json`.
 
-    def to_json(self) -> str:
-        """Return the members that were sent, as JSON text; amounts have all their digits."""
-        return answer_text(self.model_dump(exclude_unset=True))
+        `exclude_unset` leaves out what was not sent, `exclude_defaults` what is as by default, `exclude_none` what is
+        None. `use_api_names` names members as on the wire, else as the attributes; `warnings` are of those of another
+        type.
+        """
+        return self.model_dump(
+            mode=mode,
+            by_alias=use_api_names,
+            exclude_unset=exclude_unset,
+            exclude_defaults=exclude_defaults,
+            exclude_none=exclude_none,
+            warnings=warnings,
+        )
+
+    def to_json(
+        self,
+        *,
+        indent: int | None = 2,
+        use_api_names: bool = True,
+        exclude_unset: bool = True,
+        exclude_defaults: bool = False,
+        exclude_none: bool = False,
+        warnings: bool = True,
+    ) -> str:
+        """Return the members as JSON text, amounts with all their digits; None for `indent` is one line.
+
+        The others say what is left out and how members are named, as for :meth:`to_dict`.
+        """
+        members = self.model_dump(
+            by_alias=use_api_names,
+            exclude_unset=exclude_unset,
+            exclude_defaults=exclude_defaults,
+            exclude_none=exclude_none,
+            warnings=warnings,
+            context=ALL_DIGITS,
+        )
+        return answer_text(members, indent)
 
 
 @cache
@@ -95,7 +145,7 @@ class Money(float):
         return core_schema.no_info_plain_validator_function(
             cls._read,
             serialization=core_schema.plain_serializer_function_ser_schema(
-                float, return_schema=core_schema.float_schema(), when_used="json"
+                _written, info_arg=True, return_schema=core_schema.float_schema()
             ),
         )
 
@@ -159,9 +209,11 @@ def check_json(value: object) -> None:
         raise TypeError(msg)
 
 
-def answer_text(value: object) -> str:
+def answer_text(value: object, indent: int | None = None) -> str:
     """Write what an answer carries as JSON: as :func:`json_text` does, times with `Z`, what is not finite as null."""
-    return _numbered(json.dumps(_with(value, _shown), default=_plain, separators=(",", ":"), ensure_ascii=False))
+    marks = (",", ":") if indent is None else (",", ": ")
+    text = json.dumps(_with(value, _shown), default=_plain, indent=indent, separators=marks, ensure_ascii=False)
+    return _numbered(text)
 
 
 def reply_text(body: object) -> bytes:
@@ -169,7 +221,7 @@ def reply_text(body: object) -> bytes:
     if body is None:
         return b""
     kind: Any = type(body)
-    text = answer_text(_adapter(kind).dump_python(body, exclude_unset=True))
+    text = answer_text(_adapter(kind).dump_python(body, by_alias=True, exclude_unset=True, context=ALL_DIGITS))
     return text.encode(errors="backslashreplace")  # half a character is an escape in JSON too
 
 
@@ -193,6 +245,10 @@ def _with(value: object, leaf: Callable[[object], object]) -> object:
 def _exact(value: object) -> object:
     """Return an amount as a decimal: JSON's writer would take it for a float."""
     return value.exact if isinstance(value, Money) else value
+
+
+def _float(value: object) -> object:
+    return float(value) if isinstance(value, Money) else value
 
 
 def _shown(value: object) -> object:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from payi_instrument.wire.model import Model, Money, exact
+from payi_instrument.wire.model import ALL_DIGITS, Model, Money, exact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -184,7 +184,7 @@ class LaterResult(XproxyResult):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel as a plain result."""
-        return (XproxyResult.model_validate, (self.model_dump(exclude_unset=True),))
+        return (XproxyResult.model_validate, (self.model_dump(exclude_unset=True, context=ALL_DIGITS),))
 
 
 _MAKE = "make"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
 
 from payi_instrument.client.client import Payi
-from payi_instrument.errors import BadRequestError
+from payi_instrument.errors import BadRequestError, LastPageError, PayiError
 
 if TYPE_CHECKING:
     from calling import Caller
@@ -60,6 +61,31 @@ def test_e19_e20_listings_walk_over_http_too(caller: Caller, server: LoopbackMet
     with pytest.raises(BadRequestError) as caught:
         caller("limits.list", cursor=page.cursor, limit_name="other")
     assert caught.value.code == "invalid_cursor"
+
+
+@pytest.mark.parametrize("embedded", [False, True])
+def test_a_page_shows_itself(caller: Caller, server: LoopbackMeter, *, embedded: bool) -> None:
+    caller.open("sqlite://" if embedded else server.url)
+    for name in "abc":
+        caller("limits.create", limit_name=name, limit_id=name, max=Decimal("1.000000000001"))
+    page = caller("limits.list", limit=2, sort_ascending=True)
+
+    assert page.next_page_info().params == {"cursor": page.cursor}
+    assert not page.next_page_info().url
+    assert not page.next_page_info().json
+    assert page.to_dict().keys() == {"request_id", "cursor", "items"}
+    assert page.to_dict()["request_id"] == page.request_id != ""
+    assert page.to_dict(mode="json")["items"] == [limit.to_dict(mode="json") for limit in page.items]
+    assert [type(limit["max"]) for limit in page.to_dict(exclude_none=True)["items"]] == [float, float]
+    assert json.loads(page.to_json(), parse_float=Decimal)["items"][0]["max"] == Decimal("1.000000000001")
+    assert "\n" not in page.to_json(indent=None)
+    assert repr(page).startswith(f"{type(page).__name__}(items=[Limit(limit_id='a', ")
+    assert repr(page).endswith(f", cursor={page.cursor!r}, request_id={page.request_id!r})")
+    last = caller.wait(page.get_next_page)
+    assert (last.next_page_info(), last.has_next_page()) == (None, False)
+    for kind in (LastPageError, PayiError, RuntimeError):
+        with pytest.raises(kind, match="last page"):
+            caller.wait(last.get_next_page)
 
 
 def test_the_default_page_holds_100(client: Payi) -> None:

@@ -130,7 +130,7 @@ def test_a_bad_event_is_refused_alone_and_in_bulk(
     answer = client.ingest.bulk(events=[EVENT | named, EVENT | named | change])
 
     [error] = answer.errors or []
-    assert (error.item_index, error.xproxy_result.statusCode) == (1, 400)
+    assert (error.item_index, error.xproxy_result.status_code) == (1, 400)
     assert error.xproxy_result.xproxy_error is not None
     assert error.xproxy_result.xproxy_error.code == code
     assert client.limits.retrieve("a").limit.totals.requests.total == 1
@@ -241,7 +241,7 @@ def test_r28_items_of_a_bulk_are_independent(client: Payi, use: Use) -> None:
 
     assert (answer.ingest_count, answer.error_count, answer.item_error_count, answer.total_count) == (2, 1, 1, 3)
     [error] = answer.errors or []
-    assert (error.item_index, error.xproxy_result.statusCode) == (1, 404)
+    assert (error.item_index, error.xproxy_result.status_code) == (1, 404)
     assert error.xproxy_result.xproxy_error is not None
     assert error.xproxy_result.xproxy_error.code == "category_resource_not_found"
     states = [None if result is None else result.limits["a"].state for result in answer.results or []]

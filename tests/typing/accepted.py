@@ -11,14 +11,23 @@ import httpx
 import httpx2
 
 from payi_instrument import (
+    DEFAULT_MAX_RETRIES,
+    DEFAULT_TIMEOUT,
+    NOT_GIVEN,
     AsyncPayi,
+    BaseModel,
     Instrumentation,
+    NotGiven,
     Payi,
+    RateLimitError,
+    RequestOptions,
+    Timeout,
     create_headers,
     create_limit_header_from_ids,
     get_context,
     increment_kpi_score,
     increment_kpi_score_async,
+    omit,
     payi_instrument,
     track,
     track_context,
@@ -30,6 +39,8 @@ from payi_instrument.types import (
     AsyncCursorPage,
     AsyncPaginator,
     BulkIngestResponse,
+    CategoryDeleteResponse,
+    CategoryResourceResponse,
     Limit,
     LimitResponse,
     Money,
@@ -234,6 +245,23 @@ def client_methods(client: Payi) -> None:
     Payi(http_client=httpx2.Client(), timeout=httpx2.Timeout(5))
     AsyncPayi(http_client=httpx.AsyncClient(), max_retries=0)
     AsyncPayi(http_client=httpx2.AsyncClient())
+
+
+def official_names(client: Payi, given: str | NotGiven = NOT_GIVEN) -> None:
+    made = client.limits.create(limit_name="n", max=1, limit_id=given, threshold=omit, timeout=DEFAULT_TIMEOUT)
+    shown: list[BaseModel] = [made]
+    assert_type([model.to_json(indent=None, exclude_none=True) for model in shown], list[str])
+    made.to_dict(mode="json", use_api_names=False)
+    deleted: CategoryDeleteResponse = client.categories.delete("c")
+    assert_type(deleted, list[CategoryResourceResponse])
+    options: RequestOptions = {"max_retries": DEFAULT_MAX_RETRIES}
+    Payi(timeout=Timeout(60, connect=5)).get("/x", cast_to=LimitResponse, options=options)
+    page = client.limits.list()
+    info = page.next_page_info()
+    assert_type(None if info is None else info.params["cursor"], str | None)
+    page.to_json(indent=2, exclude_none=True)
+    for response in (httpx.Response(429), httpx2.Response(429)):
+        assert_type(RateLimitError("m", response=response, body=None).status_code, int)
 
 
 async def async_client_methods(client: AsyncPayi) -> None:

@@ -44,3 +44,5 @@ def mistakes(client: Payi) -> None:
     limit: LimitResponse = client.limits.with_raw_response.retrieve("a")  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
     Payi(timeout=limit)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     client.limits.retrieve("a", timeout="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.limits.list().to_dict(mode="xml")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.limits.list().to_json(indents=2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from payi_instrument.wire.ingest import IngestResponse
 from payi_instrument.wire.limits import CreateLimit, LimitResponse
@@ -60,7 +60,7 @@ def test_models_read_money_exactly(value: object) -> None:
     cost = CostDetails.model_validate({"base": value})
 
     assert (cost.base_exact, cost.overrun_base, cost.overrun_base_exact) == (Decimal(DIGITS), None, None)
-    assert CostDetails.model_validate(cost.model_dump()).base_exact == Decimal(DIGITS)
+    assert CostDetails.model_validate(json.loads(cost.to_json(), parse_float=Decimal)).base_exact == Decimal(DIGITS)
     assert cost.model_copy(deep=True).base_exact == Decimal(DIGITS)
 
 
@@ -68,6 +68,45 @@ def test_models_read_money_exactly(value: object) -> None:
 def test_what_is_no_amount_is_refused(value: object) -> None:
     with pytest.raises(ValidationError, match="not an amount"):
         CostDetails.model_validate({"base": value})
+
+
+class Holder(BaseModel):
+    cost: CostDetails
+
+
+def test_a_dump_holds_plain_floats_whatever_it_goes_through() -> None:
+    """A float's subclass is more than orjson, yaml.safe_dump and their like take."""
+    members = {"base": Money("1.5"), "overrun_base": Money(DIGITS), "later": {"a": [Money("0.5")]}}
+    cost = CostDetails.model_validate(members)
+    in_adapter = TypeAdapter(list[CostDetails]).dump_python([cost])[0]
+    in_user_model = Holder(cost=cost).model_dump()["cost"]
+
+    for dumped in (cost.to_dict(), cost.to_dict(mode="json"), cost.model_dump(), in_adapter, in_user_model):
+        assert dumped == {"base": 1.5, "overrun_base": float(DIGITS), "later": {"a": [0.5]}}
+        assert {type(dumped[name]) for name in ("base", "overrun_base")} == {float}
+        assert type(dumped["later"]["a"][0]) is float
+
+
+def test_a_member_of_another_type_is_dumped_as_it_came() -> None:
+    cost = CostDetails.model_construct(base="a lot")  # what a lenient answer may hold
+
+    assert cost.to_dict(warnings=False) == json.loads(cost.to_json(warnings=False)) == {"base": "a lot"}
+    with pytest.warns(UserWarning, match="a lot"):
+        cost.to_dict()
+
+
+def test_a_dump_leaves_out_what_it_is_told_to() -> None:
+    limit = LimitResult.model_validate({"state": "ok", "max": None, "stale": False, "ratio": 0.5})
+    everything = limit.to_dict(exclude_unset=False)
+
+    assert limit.to_dict() == {"state": "ok", "max": None, "stale": False, "ratio": 0.5}
+    assert everything.keys() == LimitResult.model_fields.keys()
+    assert limit.to_dict(exclude_none=True) == {"state": "ok", "stale": False, "ratio": 0.5}
+    assert limit.to_dict(exclude_defaults=True) == {"state": "ok", "ratio": 0.5}
+    assert json.loads(limit.to_json(exclude_unset=False)) == everything
+    assert limit.to_json(indent=None, exclude_none=True) == '{"state":"ok","ratio":0.5,"stale":false}'
+    assert limit.to_json(indent=None, exclude_defaults=True) == '{"state":"ok","ratio":0.5}'
+    assert limit.to_json(exclude_defaults=True) == '{\n  "state": "ok",\n  "ratio": 0.5\n}'
 
 
 def test_money_is_a_number_in_json() -> None:
@@ -100,13 +139,13 @@ def test_answers_survive_copies_pickles_and_the_wire(client: Payi, use: Use) -> 
         ):
             assert again == answer
         assert kind.model_validate(answer.model_dump()).model_dump() == answer.model_dump()
-        assert json.loads(answer.to_json()) == answer.to_dict()
+        assert json.loads(answer.to_json()) == answer.to_dict(mode="json")
         assert repr(answer).startswith(kind.__name__)
 
 
 def test_a_copy_of_an_answer_is_exact(client: Payi, use: Use) -> None:
     limit, *_ = answers(client, use)
-    for again in (copy.deepcopy(limit), pickle.loads(pickle.dumps(limit)), limit.model_dump()):
+    for again in (copy.deepcopy(limit), pickle.loads(pickle.dumps(limit))):
         assert LimitResponse.model_validate(again).limit.max_exact == Decimal(DIGITS)
 
 
@@ -177,7 +216,9 @@ def test_the_time_of_an_answer_ends_in_z() -> None:
             "xproxy_result": {},
         }
     )
-    assert response.to_dict()["event_timestamp"] == response.to_dict()["ingest_timestamp"] == "2024-01-01T00:00:00Z"
+    shown = response.to_dict(mode="json")
+    assert shown["event_timestamp"] == shown["ingest_timestamp"] == "2024-01-01T00:00:00Z"
+    assert response.to_dict()["ingest_timestamp"] == datetime(2024, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
@@ -193,7 +234,8 @@ def test_json_text_of_an_answer_keeps_every_digit() -> None:
     made = CostDetails.model_validate({"base": tiny, "overrun_base": Decimal(DIGITS), "later": {"ä": [Money(tiny)]}})
     text = made.to_json()
 
-    assert f'"base":{tiny}' in text
+    assert f'"base": {tiny}' in text
+    assert f'"base":{tiny}' in made.to_json(indent=None)
     assert json.loads(text, parse_float=Decimal) == {
         "base": tiny,
         "overrun_base": Decimal(DIGITS),
