@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from hypothesis.strategies import SearchStrategy
 
-    from payi_instrument.client.network import HttpClient
+    from payi_instrument.client.network import HttpClient, Library
     from payi_instrument.engine.engine import Engine
     from payi_instrument.wire.message import Request
 
@@ -97,10 +97,14 @@ def served() -> Served:
     return Served()
 
 
-@cache
 def http() -> HttpClient:
-    """Return connections that outlive a test: an HTTP client of its own costs more than most tests do."""
-    return library().Client(verify=False)
+    """Return connections of the HTTP library in use that outlive a test: an HTTP client of its own costs more than most."""
+    return _http(library())
+
+
+@cache
+def _http(used: Library) -> HttpClient:
+    return used.Client(verify=False)
 
 
 @cache
@@ -144,7 +148,7 @@ class Place:
         self.meter = meter
         self._opened = ExitStack()
         self._served: dict[str, tuple[Engine, str]] = {}
-        self._keys: dict[tuple[str, str], str] = {}
+        self._keys: dict[tuple[str, str, str], str] = {}
         if meter.endswith("postgres"):
             self.url = postgres.empty_ledger()
             kept_open(self.url)
@@ -158,15 +162,17 @@ class Place:
         """Say whether a server is between a client and the ledger."""
         return self.meter.startswith("server")
 
-    def open(self, application: str = "default", *, key: str = "first", **options: str) -> Payi:
+    def open(self, application: str = "default", *, key: str = "first", scope: str = "admin", **options: str) -> Payi:
         """Return a client; the options are those of an embedded meter's URL."""
         over: dict[str, Any] = {"http_client": http(), "max_retries": 0} if self.is_served else {}
-        return self._opened.enter_context(Payi(**self.address(application, key=key, **options), **over))
+        return self._opened.enter_context(Payi(**self.address(application, key=key, scope=scope, **options), **over))
 
-    def address(self, application: str = "default", *, key: str = "first", **options: str) -> dict[str, str]:
+    def address(
+        self, application: str = "default", *, key: str = "first", scope: str = "admin", **options: str
+    ) -> dict[str, str]:
         """Return what a client has to be told: `base_url` and, for a server, an `api_key`.
 
-        `key` tells two keys of one application apart; more it can't have.
+        `key` tells two keys of one application and scope apart; more it can't have.
         """
         if not self.is_served:
             return {"base_url": self._url(application=application, **options)}
@@ -179,9 +185,10 @@ class Place:
                 self._opened.callback(engine.close)
             self._served[url] = (engine, self._opened.enter_context(serving(engine)))
         engine, address = self._served[url]
-        if (application, key) not in self._keys:
-            self._keys[application, key] = new_key(engine, application)
-        return {"base_url": address, "api_key": self._keys[application, key]}
+        named = (application, key, scope)
+        if named not in self._keys:
+            self._keys[named] = new_key(engine, application, scope)
+        return {"base_url": address, "api_key": self._keys[named]}
 
     def _url(self, **options: str) -> str:
         more = urlencode(options, quote_via=quote)
@@ -252,7 +259,7 @@ def answered(client: Payi, request: Request[Any]) -> Answer:
     except APIStatusError as error:
         reply = Reply(error.status_code, error.body)
     except ValueError as error:  # what HTTP can't carry never leaves the client
-        if "carry" not in str(error):
+        if "carry" not in str(error) or not client.base_url.startswith("http"):
             raise
         reply = Reply(400, envelope(ContractError("request_processing_error", str(error))))
     return Answer(reply.status, json.loads(reply_text(reply.body) or b"null"))

@@ -27,19 +27,21 @@ if TYPE_CHECKING:
 
 GUIDES = Path(__file__).parents[1] / "examples" / "guides"
 
-# SHA-256 of the code block as the guide prints it, its white space folded to single spaces and its import line
-# `from payi import Payi`: the example is the guide's text, not one like it.
+# SHA-256 of the code block as the guide prints it, with its import line `from payi import Payi`: the example is the guide's
+# text, not one like it.
 BLOCKS = {
-    "custom_resource": "c98ef05cc21b7a246f184309535d17d3bd2baf6fd1d34c4d4d83d7b8dd3aae61",
-    "discover_models": "e1b3fbf38a771a2d8033cb80ec633f415502fe0b434fec6e1912409e5ce8ca15",
-    "enterprise_pricing": "e56b26d2733099b4acb2a6a2a0c21ef1cc66d97f3907f98817302a5b542f7e6a",
-    "historical_data": "0715a1159cab92eb0c83d1fec2d8bc2ab1a57c267d530b0ddb79cc8f5db60254",
+    "custom_resource": "c90f12b2411fc49c89cd32c22128f53f00416096b2d04562f3fd5a05051ae071",
+    "discover_models": "4423effc08384ce108fe50a18797baf2796dc393dbbcd736d3aa4dbbb74409e4",
+    "enterprise_pricing": "df03f094703b2b2ec543ef9798513804aa29dcdbeb63c87e61d23a9340d33646",
+    "historical_data": "7e7ad3ebc14898ed0592444afd718a59243ac7c74a8387303d4244ab85942437",
     "layered_budgets": "008f2444e967072558276f48b3868c33469239c3812a9455a38c7114df71adf0",
     "monthly_budget": "335d9b3435de7936d70bb83368f0026d490c0cada91aefd192decd101b051c47",
-    "multi_model_application": "7fb5ec5c63eb6710b2a825fbef48266cdd209e3a3cfc4a79d9e4ce0be2a23007",
-    "pagination": "e23fc0d63c4a36230a837b8e1c73b3205f6ba2b8aa2fbc244482818f954af673",
-    "resource_lifecycle": "37e6705c6d9ec64eabf859e5f6d90dff13fd6044596aac0c6a99a6a21db7bc1a",
+    "multi_model_application": "9507ba3fc2ab13c5e0bc3d07ac4a0249bb0fc0e606bdf972eca17d1372815328",
+    "pagination": "4d857f8870580ff7e681840ef8a65e7c4cabe45972c01b37079c1c02cb8ab145",
+    "resource_lifecycle": "1e7ed759db8ea9487094de6eb0a2b0de437686ff9e795a69ed679b1b0d857935",
 }
+FLAT = {"layered_budgets", "monthly_budget"}
+"""Blocks of the limits guide, whose copy has lost its indentation: their white space is folded to single spaces."""
 FRAGMENTS = {"historical_data", "pagination"}
 """Blocks that use a client which the guide made before; the example makes it."""
 
@@ -136,8 +138,10 @@ def test_every_code_block_of_the_guides_is_an_example_word_for_word(guide: str) 
         code = code.removeprefix(making)
     else:
         assert code.count("from payi_instrument import Payi\n") == 1
-    words = " ".join(code.replace("from payi_instrument import Payi\n", "from payi import Payi\n").split())
-    assert sha256(words.encode()).hexdigest() == BLOCKS[guide]
+    block = code.replace("from payi_instrument import Payi\n", "from payi import Payi\n").strip("\n")
+    if guide in FLAT:
+        block = " ".join(block.split())
+    assert sha256(block.encode()).hexdigest() == BLOCKS[guide]
 
 
 def test_there_is_no_example_beside_the_guides() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,6 +34,43 @@ def test_create_headers_holds_only_what_was_given() -> None:
         "xProxy-Logging-Disable": "True",
     }
     assert create_headers(log_prompt_and_response=True) == {}
+
+
+def test_create_headers_names_every_argument() -> None:
+    arguments: dict[str, Any] = {
+        "limit_ids": ["l"],
+        "user_id": "user",
+        "account_name": "account",
+        "use_case_id": "run",
+        "use_case_name": "case",
+        "use_case_version": 0,
+        "use_case_step": "step",
+        "use_case_properties": {"a": "1", "b": None},
+        "request_properties": {"c": "ä"},
+        "price_as_category": "system.openai",
+        "price_as_resource": "gpt-4o",
+        "resource_scope": "region.eu",
+        "log_prompt_and_response": False,
+    }
+    headers = {
+        "limit_ids": ("xProxy-Limit-IDs", "l"),
+        "user_id": ("xProxy-User-ID", "user"),
+        "account_name": ("xProxy-Account-Name", "account"),
+        "use_case_id": ("xProxy-UseCase-ID", "run"),
+        "use_case_name": ("xProxy-UseCase-Name", "case"),
+        "use_case_version": ("xProxy-UseCase-Version", "0"),
+        "use_case_step": ("xProxy-UseCase-Step", "step"),
+        "use_case_properties": ("xProxy-UseCase-Properties", '{"a":"1","b":null}'),
+        "request_properties": ("xProxy-Request-Properties", '{"c":"\\u00e4"}'),
+        "price_as_category": ("xProxy-PriceAs-Category", "system.openai"),
+        "price_as_resource": ("xProxy-PriceAs-Resource", "gpt-4o"),
+        "resource_scope": ("xProxy-Resource-Scope", "region.eu"),
+        "log_prompt_and_response": ("xProxy-Logging-Disable", "True"),
+    }
+    assert set(inspect.signature(create_headers).parameters) == set(headers)
+    assert create_headers(**arguments) == dict(headers.values())
+    for name, value in arguments.items():
+        assert create_headers(**{name: value}) == dict([headers[name]])
 
 
 def test_create_limit_header_from_ids_drops_blanks_and_refuses_other_types() -> None:

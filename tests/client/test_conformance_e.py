@@ -196,6 +196,14 @@ def test_e6_no_key_is_as_wrong_as_another(caller: Caller, relay: Relay) -> None:
         assert (answer.status, json.loads(answer.content)["xproxy_error"]["code"]) == (401, "invalid_api_key")
 
 
+@over_http
+def test_a_client_of_a_place_speaks_over_the_library_in_use(place: Place, library: str) -> None:
+    for application in ("default", "other"):
+        response = place.open(application).limits.with_raw_response.list().http_response
+        assert type(response).__module__.partition(".")[0] == library
+
+
+@pytest.mark.usefixtures("library")
 def test_e7_two_keys_of_one_application_see_the_same_data(place: Place) -> None:
     old, new = place.open("e7"), place.open("e7", key="second")
     assert (old.api_key != new.api_key) is place.is_served
@@ -209,6 +217,7 @@ def test_e7_two_keys_of_one_application_see_the_same_data(place: Place) -> None:
     assert list(old.limits.list()) == []
 
 
+@pytest.mark.usefixtures("library")
 def test_e8_two_applications_see_nothing_of_each_other_but_custom_categories(place: Place) -> None:
     one, two = place.open("one"), place.open("two")
     event: dict[str, Any] = {**EVENT, "category": "e8", "resource": "e8", "event_id": "e8"}
@@ -279,13 +288,19 @@ def test_e11_what_can_not_be_helped_is_not_retried(caller: Caller, relay: Relay 
 
 
 @over_http
-def test_e12_a_server_that_asks_for_a_second_gets_it(caller: Caller, relay: Relay) -> None:
+def test_e12_a_server_that_asks_for_a_second_gets_it(
+    caller: Caller, relay: Relay, caplog: pytest.LogCaptureFixture
+) -> None:
     relay.instead.append(Answer(429, {"retry-after": "1"}))
     started = time.monotonic()
-    response = caller("limits.with_raw_response.list")
+    with caplog.at_level("INFO", logger="payi"):
+        response = caller("limits.with_raw_response.list")
 
     assert (response.status_code, response.retries_taken) == (200, 1)
-    assert time.monotonic() - started >= 1  # never earlier; how much later is the machine's affair
+    assert time.monotonic() - started >= 1  # never earlier; how much later is the machine's affair, so the log is asked
+    assert [message for message in caplog.messages if " again " in message] == [
+        f"payi: GET {relay.last.path} again in 1.00 s (1 of 2)"
+    ]
 
 
 @over_http
@@ -450,7 +465,9 @@ def test_e18_a_path_argument_that_is_empty_is_named(caller: Caller, relay: Relay
 # --- listings ------------------------------------------------------------------------------------------------------
 
 
-def test_e19_a_page_knows_its_items_and_the_next_page(client: Payi) -> None:
+@pytest.mark.usefixtures("library")
+def test_e19_a_page_knows_its_items_and_the_next_page(place: Place) -> None:
+    client = place.open()
     fill(client)
     page = client.limits.list(limit=10, sort_ascending=True)
     assert ids(page.items) == NAMES[:10]
@@ -505,7 +522,9 @@ def test_e21_the_last_page_has_no_cursor(caller: Caller) -> None:
     assert [limit["limit_id"] for limit in shown[1]["items"]] == NAMES[:3]
 
 
-def test_e22_rows_that_come_and_go_repeat_nothing_and_hide_nothing(client: Payi) -> None:
+@pytest.mark.usefixtures("library")
+def test_e22_rows_that_come_and_go_repeat_nothing_and_hide_nothing(place: Place) -> None:
+    client = place.open()
     fill(client)
     for ascending in (True, False):
         seen: list[str] = []

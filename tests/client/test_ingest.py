@@ -31,7 +31,10 @@ def remote(loopback: Loopback) -> Iterator[Payi]:
         yield client
 
 
+@pytest.mark.usefixtures("library")
 def test_l28_ids_are_trimmed_and_sent_once_each_in_order(remote: Payi, loopback: Loopback) -> None:
+    remote.ingest.units(**EVENT, limit_ids=["a", "a", " b ", ""])
+    assert loopback.last.headers["xproxy-limit-ids"] == "a,b"
     remote.ingest.units(**EVENT, limit_ids=["b", "a", "b", " a ", "", "c d"])
     assert loopback.last.headers["xproxy-limit-ids"] == "b,a,c d"
     assert "xproxy-encoding" not in loopback.last.headers
@@ -119,6 +122,7 @@ def test_the_callers_own_words_come_last(remote: Payi, loopback: Loopback) -> No
     assert loopback.last.json["category"] == "d"
 
 
+@pytest.mark.usefixtures("library")
 def test_r29_a_bulk_is_a_bare_array_with_attribution_in_its_items(remote: Payi, loopback: Loopback) -> None:
     loopback.answer(BULK)
     properties = {"n": 1, "x": None}

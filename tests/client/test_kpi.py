@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -29,6 +30,16 @@ def test_u12_a_score_is_counted_up_from_nothing(caller: Caller, server: Loopback
 
     scores = caller.items(caller("use_cases.kpis.list", run, use_case_name="chat"))
     assert [(score.kpi_name, score.score) for score in scores] == [("likes", 3)]
+
+
+def test_of_scores_that_nobody_filtered_the_named_one_is_counted_up(caller: Caller, server: LoopbackMeter) -> None:
+    caller.open(server.url)
+    scores = [{"kpi_name": name, "kpi_type": "number", "score": score} for name, score in (("other", 7), ("likes", 3))]
+    for items, counted in ((scores, 4), (scores[:1], 1)):
+        listed = json.dumps({"items": items}).encode()
+        server.instead.extend([Answer(200, content=listed), Answer(200, content=b"")])
+        assert increment(caller, "likes", "chat", "1") is True
+        assert (server.last.path.rpartition("/")[2], server.last.json) == ("likes", {"score": counted})
 
 
 def test_it_never_raises(caller: Caller, server: LoopbackMeter, caplog: pytest.LogCaptureFixture) -> None:

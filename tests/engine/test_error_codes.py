@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from meters import Place
+from meters import METERS, Place, http
 
 from payi_instrument.client.client import Payi
 from payi_instrument.errors import APIStatusError, status_error
@@ -17,11 +17,8 @@ from payi_instrument.wire.operations import CREATE_HOLD, INGEST
 
 Act = Callable[[Payi], object]
 
-WAITING = {
-    *("invalid_api_key", "insufficient_key_scope", "header_is_missing", "invalid_json"),  # the server's
-    *("limit_reached", "unbounded", "hold_not_found"),  # with holds
-}
-"""Codes that come with what is not built yet."""
+WAITING = {"limit_reached", "unbounded", "hold_not_found"}
+"""Codes of holds, which are not built yet: who asks for one gets `not_implemented`."""
 
 PRICE = {"text": {"input_price": 1, "output_price": 1}}
 START = "2024-01-01T00:00:00Z"
@@ -95,6 +92,16 @@ REACHED: dict[str, Act] = {
 }
 
 
+JSON = {"content-type": "application/json"}
+REACHED_OVER_HTTP: dict[str, tuple[dict[str, str], bytes]] = {
+    "invalid_api_key": ({**JSON, "xProxy-api-key": "wrong"}, b"{}"),
+    "insufficient_key_scope": (JSON, b'{"limit_name": "n", "max": 1}'),
+    "header_is_missing": ({}, b'{"limit_name": "n", "max": 1}'),
+    "invalid_json": (JSON, b"{"),
+}
+"""Codes that only a server has, and what of a request to create a limit it refuses with them."""
+
+
 @pytest.fixture
 def strict(place: Place) -> Payi:
     """A client of a strict meter that knows one of everything."""
@@ -125,5 +132,19 @@ def test_a_code_is_reached_with_its_status_and_nothing_is_stored(strict: Payi, c
     assert stored(strict) == before
 
 
+@pytest.mark.parametrize("place", METERS[2:], indirect=True)
+@pytest.mark.parametrize("code", REACHED_OVER_HTTP)
+def test_a_code_of_the_server_is_reached_with_its_status_and_nothing_is_stored(place: Place, code: str) -> None:
+    changes, content = REACHED_OVER_HTTP[code]
+    where = place.address(scope="ingest" if code == "insufficient_key_scope" else "admin")
+    headers = {"xProxy-api-key": where["api_key"], **changes}
+    sender: Any = http()
+    answer = sender.post(f"{where['base_url']}/api/v1/limits", headers=headers, content=content)
+
+    assert (answer.status_code, answer.json()["xproxy_error"]["code"]) == (STATUS[code], code)
+    assert answer.json()["statusCode"] == STATUS[code]
+    assert list(place.open().limits.list()) == []
+
+
 def test_every_code_of_the_contract_is_reached() -> None:
-    assert REACHED.keys() | WAITING | {"unexpected_error"} == STATUS.keys()
+    assert REACHED.keys() | REACHED_OVER_HTTP.keys() | WAITING | {"unexpected_error"} == STATUS.keys()

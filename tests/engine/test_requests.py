@@ -171,6 +171,18 @@ def test_half_a_character_names_no_request(client: Payi, refused: Refused) -> No
             client.requests.response_id.properties.update(name, category="demo", properties={})
 
 
+def test_an_event_id_is_its_applications_own(place: Place, refused: Refused) -> None:
+    event: Any = {"category": "demo", "units": {}, "event_id": "e"}
+    clients = [place.open(name) for name in ("one", "two", "three")]
+    stored = [client.ingest.units(**event, user_id=f"{number}") for number, client in enumerate(clients[:2])]
+    for client, first in zip(clients, stored, strict=False):
+        again = client.ingest.units(**event).xproxy_result
+        assert (again.duplicate_request, again.request_id) == (True, first.request_id)
+        assert again.user_id == first.xproxy_result.user_id
+    with refused("category_not_found", NotFoundError):  # what one application knows is no answer to another
+        clients[2].ingest.units(**event | {"category": "nothing", "resource": "none"})
+
+
 def test_requests_are_their_applications_own(place: Place, refused: Refused) -> None:
     one, two = (place.open(name, unpriced_events="record") for name in ("one", "two"))
     result = one.ingest.units(**EVENT, provider_response_id="r", properties={"a": "1"}).xproxy_result

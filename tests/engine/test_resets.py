@@ -98,6 +98,58 @@ def test_a_late_event_counts_in_its_own_period_and_reports_the_running_state(
     assert running(client) == (9.0, 1)
 
 
+def test_what_counted_on_an_earlier_limit_of_the_id_stays_out_of_a_reset(client: Payi, limit: str, use: Use) -> None:
+    later = datetime.now(UTC) + 2 * SOON
+    use(100, limit_ids=[limit], event_timestamp=later)
+    client.limits.delete(limit)
+    client.limits.create(limit_name="a", limit_id="a", max=10)
+    use(200, limit_ids=[limit], event_timestamp=later)
+    period = client.limits.reset(limit, reset_date=later - SOON).limit_history
+
+    assert (shown(period.totals), running(client)) == ((0.0, 0), (2.0, 1))
+
+
+def test_a_period_keeps_the_terms_that_it_closed_with(client: Payi, use: Use) -> None:
+    client.limits.create(limit_name="b", limit_id="b", max=1, limit_type="block", properties={"k": "v"})
+    use(150, limit_ids=["b"])
+    client.limits.reset("b")
+    client.limits.update("b", limit_name="c", max=2)
+    client.limits.reset("b")
+
+    terms = [(period.limit_name, period.limit_type, period.max) for period in client.limits.history("b")]
+    assert terms == [("c", "block", 2.0), ("b", "block", 1.0)]
+    over = [period.totals.cost.total.overrun_base for period in client.limits.history("b")]
+    assert over == [None, 0.5]
+
+
+def test_what_changes_a_limit_is_dated_and_what_it_counts_is_not(client: Payi, limit: str, use: Use) -> None:
+    made = client.limits.retrieve(limit).limit
+    assert made.limit_update_timestamp == made.limit_creation_timestamp
+    before = made.limit_update_timestamp
+    for leaves_it in (
+        lambda: use(1, limit_ids=[limit]),
+        lambda: client.limits.update(limit),
+        lambda: client.limits.update(limit, limit_name="a", max=10),
+        lambda: client.limits.properties.update(limit, properties={"gone": None}),
+        lambda: client.limits.create(limit_name="a", limit_id="a", max=10, threshold=0.8),
+    ):
+        leaves_it()
+        assert client.limits.retrieve(limit).limit.limit_update_timestamp == before
+    for changes_it in (
+        lambda: client.limits.update(limit, max=11),
+        lambda: client.limits.update(limit, limit_name="b"),
+        lambda: client.limits.properties.update(limit, properties={"k": "v"}),
+        lambda: client.limits.reset(limit),
+    ):
+        asked = datetime.now(UTC)
+        changes_it()
+        changed = client.limits.retrieve(limit).limit
+        assert before < changed.limit_update_timestamp
+        assert asked <= changed.limit_update_timestamp <= datetime.now(UTC)
+        assert changed.limit_creation_timestamp == made.limit_creation_timestamp
+        before = changed.limit_update_timestamp
+
+
 def test_l37_the_history_lists_every_period_newest_first(client: Payi, limit: str, use: Use) -> None:
     for units in (100, 200, 300):
         use(units, limit_ids=[limit])
@@ -121,13 +173,18 @@ def test_l38_a_blocked_limit_opens_again(client: Payi, use: Use) -> None:
     assert (again.limits["b"].state, again.blocked_limit_ids) == ("ok", None)
 
 
-@pytest.mark.parametrize("wait", [timedelta(minutes=6), timedelta(days=-1), timedelta(0)])
+def test_a_reset_may_be_five_minutes_ahead(client: Payi, limit: str) -> None:
+    date = datetime.now(UTC) + timedelta(minutes=4, seconds=59)
+    assert client.limits.reset(limit, reset_date=date).limit_history.limit_reset_timestamp == date
+
+
+@pytest.mark.parametrize("wait", [timedelta(minutes=5, seconds=20), timedelta(days=-1), timedelta(0)])
 def test_a_reset_before_the_last_one_or_far_ahead_is_refused(
     client: Payi, limit: str, refused: Refused, wait: timedelta
 ) -> None:
     created = client.limits.retrieve(limit).limit.limit_creation_timestamp
     with refused("update_limit_validation_failed"):
-        client.limits.reset(limit, reset_date=created + wait)
+        client.limits.reset(limit, reset_date=(datetime.now(UTC) if wait > SOON else created) + wait)
 
     assert history(client) == []
 

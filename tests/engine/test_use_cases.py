@@ -1,4 +1,4 @@
-"""Use cases: definitions, versions, automatic limits, instances, KPIs. Rows U-1 to U-11 and U-13."""
+"""Use cases: definitions, versions, automatic limits, instances, KPIs. Rows U-1 to U-13."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from payi_instrument import increment_kpi_score
 from payi_instrument.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -292,12 +293,32 @@ def test_u10_a_score_is_what_its_kpi_allows(
     instance = client.use_cases.create(rag.name).use_case_id
     valid, invalid = SCORES[kpi_type]
     for score in valid:
-        client.use_cases.kpis.update("k", use_case_name=rag.name, use_case_id=instance, score=score)
+        answer: object = client.use_cases.kpis.update("k", use_case_name=rag.name, use_case_id=instance, score=score)  # type: ignore[func-returns-value]
+        assert answer is None
         [stored] = client.use_cases.kpis.list(instance, use_case_name=rag.name).items
         assert (stored.score, stored.kpi_type) == (float(score), kpi_type)
     for score in invalid:
         with refused("invalid_kpi_score"):
             client.use_cases.kpis.update("k", use_case_name=rag.name, use_case_id=instance, score=score)
+        assert client.use_cases.kpis.list(instance, use_case_name=rag.name).items == [stored]
+
+
+def test_u12_three_increments_are_three(client: Payi, rag: UseCaseDefinition) -> None:
+    scores = client.use_cases.kpis
+    for name in ("likes", "likes too"):
+        client.use_cases.definitions.kpis.create(rag.name, name=name, description="d", kpi_type="number", goal=3)
+    run, other = (client.use_cases.create(rag.name).use_case_id for _ in range(2))
+    scores.update("likes too", use_case_name=rag.name, use_case_id=run, score=10)
+    scores.update("likes", use_case_name=rag.name, use_case_id=other, score=20)
+    for counted in (1, 2, 3):
+        assert increment_kpi_score(client, "likes", rag.name, run) is True
+        [score] = scores.list(run, use_case_name=rag.name, kpi_name="likes").items
+        assert score.score == counted
+    assert increment_kpi_score(client, "likes", rag.name, run, increment=-0.5) is True
+
+    shown = {score.kpi_name: score.score for score in scores.list(run, use_case_name=rag.name)}
+    assert shown == {"likes": 2.5, "likes too": 10.0}
+    assert [score.score for score in scores.list(other, use_case_name=rag.name)] == [20.0]
 
 
 def test_u11_scores_are_listed_by_name_and_cleared(client: Payi, rag: UseCaseDefinition, refused: Refused) -> None:
