@@ -26,6 +26,7 @@ Source: client.md section 3, instrumentation-semantics section 7.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, cast
 
 from payi_instrument.wire.headers import REFUSED
@@ -44,6 +45,16 @@ class RequestShown(Protocol):
         """Return the HTTP method."""
         ...
 
+    @property
+    def url(self) -> object:
+        """Return where it goes; its text is the URL."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Return its headers, found in any case."""
+        ...
+
 
 class ResponseShown(Protocol):
     """A response as an error shows it, whichever HTTP library made it."""
@@ -51,6 +62,11 @@ class ResponseShown(Protocol):
     @property
     def status_code(self) -> int:
         """Return the HTTP status."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Return its headers, found in any case."""
         ...
 
 
@@ -94,7 +110,13 @@ class APIError(PayiError):
 
 
 class APIStatusError(APIError):
-    """Report an answer of the meter with a status of 400 or above."""
+    """Report an answer of the meter whose status is no success.
+
+    `response` is the HTTP library's, an `APIResponse` from an embedded meter; an error that travelled between processes has
+    no more of it than its status.
+    """
+
+    response: ResponseShown
 
     def __init__(
         self, message: str, *, response: ResponseShown | None, body: object | None, status_code: int | None = None
@@ -104,8 +126,8 @@ class APIStatusError(APIError):
         `status_code` is the response's unless given; raises `TypeError` when there is neither.
         """
         super().__init__(message, getattr(response, "request", None), body=body)
-        self.response = response
         self.status_code = _status_of(response, status_code)
+        self.response = _Status(self.status_code) if response is None else response
         envelope: Mapping[str, object] = cast("Mapping[str, object]", body) if isinstance(body, Mapping) else {}
         error = envelope.get("xproxy_error")
         self.xproxy_error = cast("Mapping[str, object]", error) if isinstance(error, Mapping) else None
@@ -163,8 +185,8 @@ class APIResponseValidationError(APIError):
     ) -> None:
         """Keep the answer beside the message; `status_code` is the response's unless given, `TypeError` without both."""
         super().__init__(message, getattr(response, "request", None), body=body)
-        self.response = response
         self.status_code = _status_of(response, status_code)
+        self.response: ResponseShown = _Status(self.status_code) if response is None else response
 
     def __reduce__(self) -> tuple[object, ...]:
         """Travel between processes, without the response."""
@@ -218,6 +240,14 @@ class LimitBlockedError(PayiError):
         return (type(self), (self.limit_ids, self.xproxy_result))
 
 
+@dataclass(frozen=True, slots=True)
+class _Status:
+    """What is left of a response that stayed in another process."""
+
+    status_code: int
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
 def _status_of(response: ResponseShown | None, status_code: int | None) -> int:
     if status_code is not None:
         return status_code
@@ -245,7 +275,7 @@ _BY_STATUS: Mapping[int, type[APIStatusError]] = {
 
 
 def status_error(status_code: int, body: object, response: ResponseShown | None = None) -> APIStatusError:
-    """Make the exception for an answer with a status of 400 or above; its text holds status and body."""
+    """Make the exception for an answer whose status is no success; its text holds status and body."""
     default = InternalServerError if status_code >= 500 else APIStatusError  # noqa: PLR2004  # the HTTP class
     kind = _BY_STATUS.get(status_code, default)
     message = f"Error code: {status_code} - {body}" if body else f"Error code: {status_code}"
