@@ -49,7 +49,8 @@ class Draft:
     """An event on its way into the ledger: where it belongs, what it counts on, what has to be said of it.
 
     `refusal` is why it can't be stored, if that is known already. One that `replaces` takes the place of the stored
-    event of its response: `replaced`, None when there is none. From `version` on it is what `Appraiser.price` found:
+    event of its response: `replaced`, None when there is none. `use_case_version` is what its instance takes if it has
+    none yet. From `version` on it is what `Appraiser.price` found:
     `moment` in µs.
     """
 
@@ -58,6 +59,7 @@ class Draft:
     warnings: list[str] = field(default_factory=list[str])
     limit_ids: tuple[str, ...] = ()
     instance: Instance | None = None
+    use_case_version: int = 0
     refusal: ContractError | None = None
     replaces: bool = False
     replaced: EventRow | None = None
@@ -139,7 +141,7 @@ class Appraiser:
             who.account_name,
             instance.name if instance is not None else None,
             instance.id if instance is not None else None,
-            instance.version if instance is not None else None,
+            instance.version or draft.use_case_version if instance is not None else None,
             who.use_case_step if instance is not None else None,
             event.http_status_code,
             event.end_to_end_latency_ms,
