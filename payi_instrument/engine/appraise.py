@@ -120,7 +120,8 @@ class Appraiser:
         user_id = self._user_id(event, draft.warnings)
         tags = self._tags(event, draft.warnings) if event.request_tags else []
         stood, standings = _standings(draft, named)
-        unpriced = version is None and bool(event.units)
+        unknown = cost.unknown_units
+        unpriced = bool(unknown) and len(unknown) == len(event.units)  # none had a price (decision 4)
         notes = _notes(draft, tags, unpriced=unpriced) if draft.warnings or tags or unpriced else {}
         who = event.attribution
         row = EventRow(  # in the columns' order: with keywords it costs as much as a statement
