@@ -215,7 +215,9 @@ class Appraiser:
             row = rows.get(limit_id)
             if row is not None and draft.replaced is not None and row.created > draft.replaced.ingest_timestamp:
                 continue  # a later limit of the same id never counted the event
-            is_asked_for = limit_id != automatic and draft.replaced is None  # what an event counts on already stays
+            is_asked_for = draft.replaced is None and (  # what an event counts on already stays
+                limit_id != automatic or limit_id in draft.event.attribution.limit_ids
+            )
             if row is None:
                 if is_asked_for:
                     unknown.append(limit_id)
