@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Overflow
 from typing import TYPE_CHECKING
 
 from payi_instrument.engine import limits as rules
 from payi_instrument.engine.appraise import Appraiser, Draft
 from payi_instrument.engine.instances import Instances
-from payi_instrument.engine.ledger import EventRow, Ingest, LimitRow, from_micros, to_micros
-from payi_instrument.engine.pricing import EXACT, Cost
+from payi_instrument.engine.ledger import EventRow, Ingest, LimitRow, TooMuchError, from_micros, to_micros
+from payi_instrument.engine.pricing import EXACT, KEPT, Cost, too_much
 from payi_instrument.engine.results import Booked
 from payi_instrument.wire.codes import ContractError
 
@@ -151,8 +152,13 @@ class Bookkeeper:
         """Add a cost, and `more` events, to the closed period that an event belongs to."""
         period = self._books.find_period(application, limit_id, row.event_timestamp)
         if period is not None:
-            period.spent_input = EXACT.add(period.spent_input, cost.input)
-            period.spent_output = EXACT.add(period.spent_output, cost.output)
+            try:
+                period.spent_input = KEPT.add(period.spent_input, cost.input)
+                period.spent_output = KEPT.add(period.spent_output, cost.output)
+            except Overflow:
+                spent = EXACT.add(EXACT.add(period.spent_input, period.spent_output), cost.total)
+                message = too_much(spent, "they bring a closed period's total to")
+                raise TooMuchError(message) from None
             self._books.save_period(application, limit_id, period, state, more)
 
     def _known(self, draft: Draft) -> EventRow | None:

@@ -37,6 +37,10 @@ class UnstorableError(ValueError):
     """Say that a value is none that the database can hold; nothing was stored."""
 
 
+class TooMuchError(ValueError):
+    """Say that a total becomes more than a ledger keeps; what was written with it has to be undone."""
+
+
 class LedgerBusyError(APIConnectionError):
     """Say that the ledger is being written to and not to be waited for: the store does not wait, or would for itself.
 
