@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from pydantic import TypeAdapter, ValidationError
 
 from payi_instrument.engine.ledger import UNSTORABLE, whole
+from payi_instrument.engine.shown import shown
 from payi_instrument.event import Attribution, UsageEvent
 from payi_instrument.wire import headers as names
 from payi_instrument.wire.codes import ContractError
@@ -182,7 +183,11 @@ def _read(adapter: TypeAdapter[BodyT], value: object, *, recorded: bool) -> tupl
     except ContractError:
         if not recorded:
             raise
-    return _body(adapter, whole(json_value(value) if isinstance(value, bytes) else value)), (UNSTORABLE,)
+    try:
+        repaired = whole(json_value(value) if isinstance(value, bytes) else value)
+    except RecursionError:
+        raise ContractError("request_processing_error", "body: it is nested too deeply") from None
+    return _body(adapter, repaired), (UNSTORABLE,)
 
 
 def _body(adapter: TypeAdapter[BodyT], value: object) -> BodyT:
@@ -226,8 +231,8 @@ def described(error: ValidationError) -> str:
     problems: list[str] = []
     for problem in error.errors(include_url=False, include_context=False):
         place = ".".join(map(str, problem["loc"])) or "body"
-        shown = "" if problem["type"] == "missing" else f"{problem['input']!r:.60} is refused: "
-        problems.append(f"{place}: {shown}{problem['msg']}")
+        value = "" if problem["type"] == "missing" else f"{shown(problem['input'])} is refused: "
+        problems.append(f"{place}: {value}{problem['msg']}")
     return "; ".join(problems).encode("utf-8", "backslashreplace").decode()  # a place may hold half a character
 
 

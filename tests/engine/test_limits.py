@@ -189,8 +189,12 @@ def test_a_name_is_1_to_256_characters(client: Payi, refused: Refused, name: str
 
 
 def test_half_a_character_is_refused(client: Payi, refused: Refused) -> None:
-    with refused("request_processing_error"):
+    with refused("create_limit_validation_failed"):
         client.limits.create(limit_name="\ud800", max=1)
+    with refused("create_limit_validation_failed"):
+        client.limits.create(limit_name="a", limit_id="\ud800", max=1)
+    with refused("update_limit_validation_failed"):
+        client.limits.update("a", limit_name="\ud800")
     for properties in ({"\ud800": "x"}, {"a": "\udc00"}):
         with refused("create_limit_validation_failed"):
             client.limits.create(limit_name="a", max=1, properties=properties)

@@ -34,7 +34,7 @@ def answer(request: Request[Any], application: str, store: CoreStore, catalogue:
         query = checked(operation.query, dict(request.query), operation) if operation.query is not None else None
         model = operation.body  # never an event's: those are read by `intake`
         body = checked(model, request.body, operation) if model and issubclass(model, BaseModel) else None
-        path = checked_path(request.path)
+        path = checked_path(request.path, operation)
 
         def handle(ledger: Ledger) -> Reply:
             return handler(Call(operation.name, application, ledger, catalogue, path, query, body))
