@@ -201,11 +201,13 @@ def unfit(value: object) -> str | None:
 _HALF = re.compile("[\ud800-\udfff]")
 """Half of a character (a lone surrogate), which no JSON can carry."""
 _CONTROL = re.compile("[\0-\x1f\x7f-\x9f]")
+DOTS = frozenset({".", ".."})
+"""What no URL can name: as a part of a path they mean another path."""
 
 
 def is_name(text: str, most: int) -> bool:
-    """Say whether a text may be a name: 1 to `most` characters, no control characters, no outer blanks."""
-    return 1 <= len(text) <= most and text == text.strip() and not _CONTROL.search(text)
+    """Say whether a text may be a name: 1 to `most` characters, no control characters, no outer blanks, not `DOTS`."""
+    return 1 <= len(text) <= most and text == text.strip() and text not in DOTS and not _CONTROL.search(text)
 
 
 STATES = ("ok", "exceeded", "overrun", "blocked", "blocked_external", "failed")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from payi_instrument.engine.ledger import plain_amount
+from payi_instrument.engine.ledger import DOTS, plain_amount
 from payi_instrument.engine.pricing import EXACT
 from payi_instrument.wire.codes import ContractError
 
@@ -93,6 +93,8 @@ def check_id(limit_id: str) -> str:
             _CREATE,
             f"limit_id: {limit_id[:40]!r} is not 1 to {_MAX_ID} printable ASCII characters without comma or outer blanks",
         )
+    if limit_id in DOTS:
+        raise ContractError(_CREATE, f"limit_id: {limit_id!r} is none that a URL can name; choose another")
     return limit_id
 
 
