@@ -196,9 +196,7 @@ def _body(adapter: TypeAdapter[BodyT], value: object) -> BodyT:
     except ValidationError as error:
         if isinstance(value, bytes):
             return _body(adapter, json_value(value))  # JSON that says more than text can is named by its member
-        missing = all(problem["type"] == "missing" for problem in error.errors())
-        code = "required_field_missing" if missing else "request_processing_error"
-        raise ContractError(code, described(error)) from None
+        raise ContractError(code_of(error), described(error)) from None
 
 
 def json_value(text: bytes) -> object:
@@ -224,6 +222,12 @@ def _number(text: str) -> Decimal | float:
 def _refuse_constant(name: str) -> NoReturn:
     msg = f"{name} is no JSON number"
     raise ValueError(msg)
+
+
+def code_of(error: ValidationError) -> str:
+    """Return the code of a bad body: `required_field_missing` when nothing else is wrong with it."""
+    missing = all(problem["type"] == "missing" for problem in error.errors(include_url=False, include_context=False))
+    return "required_field_missing" if missing else "request_processing_error"
 
 
 def described(error: ValidationError) -> str:

@@ -333,7 +333,7 @@ def test_u11_scores_are_listed_by_name_and_cleared(client: Payi, rag: UseCaseDef
     assert (second.score, second.create_timestamp) == (2.0, first.create_timestamp)
     assert second.update_timestamp > first.update_timestamp
     assert [score.kpi_name for score in scores.list(instance, use_case_name=rag.name)] == ["two", "one"]
-    with refused("request_processing_error"):
+    with refused("required_field_missing"):
         scores.update("one", use_case_name=rag.name, use_case_id=instance)
     scores.update("one", use_case_name=rag.name, use_case_id=instance, score=None)
     assert scores.list(instance, use_case_name=rag.name, kpi_name="one").items == []

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from payi_instrument.engine.intake import described
+from payi_instrument.engine.intake import code_of, described
 from payi_instrument.engine.ledger import unfit
 from payi_instrument.engine.shown import shown
 from payi_instrument.wire import operations as table
@@ -58,6 +58,8 @@ def checked(model: type[ModelT], value: object, operation: Operation[Any]) -> Mo
     try:
         body = model.model_validate(value)
     except ValidationError as error:
+        if operation.name not in _OWN_CODES:
+            code = code_of(error)
         raise ContractError(code, described(error)) from None
     for name, member in body.model_dump().items():
         if (held := unfit(member)) is not None:
