@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from functools import cache
+from math import isfinite
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 from urllib.parse import unquote
 
@@ -81,7 +82,10 @@ def single(request: Request[Any]) -> UsageEvent:
         _NOTHING,
         resource_scope=value(_RESOURCE_SCOPE) or None,
     )
-    event = _event(body, attribution, _event_id(value(_EVENT_ID_HEADER)))
+    try:
+        event = _event(body, attribution, _event_id(value(_EVENT_ID_HEADER)))
+    except _NoJsonError as error:
+        raise ContractError("invalid_json", str(error)) from None
     event.warnings += warnings
     if tags := value(_REQUEST_TAGS):
         event.request_tags = tuple(tag for tag in tags.split(",") if tag)
@@ -103,8 +107,15 @@ def bulk_items(body: object) -> list[object]:
 def bulk_events(body: object) -> list[UsageEvent | ContractError]:
     """Return the events of a bulk body, a list or JSON text; a bad item's place has what is wrong with it.
 
-    Raises `ContractError` when the body is not an array of at most 1000.
+    Raises `ContractError` when the body is no JSON, or not an array of at most 1000.
     """
+    try:
+        return _bulk_events(body)
+    except _NoJsonError as error:
+        raise ContractError("invalid_json", str(error)) from None
+
+
+def _bulk_events(body: object) -> list[UsageEvent | ContractError]:
     if isinstance(body, bytes):
         try:
             bodies = _bodies().validate_json(body)
@@ -243,11 +254,12 @@ def described(error: ValidationError) -> str:
 def _event(
     body: IngestRequest, attribution: Attribution, event_id: str | None, known: frozenset[str] = MEMBERS
 ) -> UsageEvent:
+    units = body["units"]
     event = UsageEvent(
         event_id,
         body["category"],
         body.get("resource"),
-        {unit: (counts["input"], counts["output"]) for unit, counts in body["units"].items()},
+        {unit: (counts["input"], counts["output"]) for unit, counts in units.items()},
         attribution,
         body.get("event_timestamp"),
         body.get("end_to_end_latency_ms"),
@@ -255,7 +267,7 @@ def _event(
         body.get("time_to_first_completion_token_ms"),
         body.get("http_status_code"),
         body.get("provider_uri"),
-        body.get("provider_response_id"),
+        body.get("provider_response_id") or None,  # an empty one would be the same for everybody
         body.get("provider_request_json"),
         body.get("provider_request_reasoning_json"),
         _by_name(body.get("provider_request_headers")),
@@ -264,9 +276,30 @@ def _event(
         [(item["name"], item.get("arguments")) for item in body.get("provider_response_function_calls") or ()],
         body.get("properties") or _NOTHING,
     )
-    if not body.keys() <= known:
-        event.warnings = tuple(f"unknown_member: {name}" for name in unknown_members(body, known))
+    if not body.keys() <= known or sum(map(len, units.values())) != 2 * len(units):
+        event.warnings = tuple(map(_unknown, unknown_members(body, known).items()))
     return event
+
+
+class _NoJsonError(Exception):
+    """Say that a body has a number that JSON does not have, where nothing else looks at it."""
+
+
+def _unknown(member: tuple[str, object]) -> str:
+    """Return the warning of a member that the contract does not know; raises `_NoJsonError`."""
+    name, value = member
+    shown_name = name.encode("utf-8", "backslashreplace").decode()
+    inside = [value]
+    while inside:  # as deep as it likes
+        part = inside.pop()
+        if isinstance(part, Mapping):
+            inside += cast("Mapping[str, object]", part).values()
+        elif isinstance(part, (list, tuple)):
+            inside += cast("list[object]", part)
+        elif isinstance(part, float) and not isfinite(part):
+            msg = f"body: {shown_name}: {part} is no JSON number"
+            raise _NoJsonError(msg)
+    return f"unknown_member: {shown_name}"
 
 
 def _by_name(headers: list[HeaderInfo] | None) -> dict[str, str] | None:

@@ -51,7 +51,10 @@ _MAX: Json = {
     "minimum": 1e-12,
     "exclusiveMaximum": 10**20,
 }
-_REPLACING: Json = {"properties": {"provider_response_id": {"type": "string"}}, "required": ["provider_response_id"]}
+_REPLACING: Json = {
+    "properties": {"provider_response_id": {"type": "string", "minLength": 1}},
+    "required": ["provider_response_id"],
+}
 _PRICE: Json = {"description": "In USD, at most 18 decimal places.", "minimum": 0, "exclusiveMaximum": 10**12}
 _DESCRIPTION: Json = {"minLength": 1, "maxLength": 2048, "pattern": NOT_BLANK}
 _PROPERTIES: Json = {"propertyNames": {"pattern": NOT_BLANK}}
