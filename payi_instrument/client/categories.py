@@ -47,9 +47,9 @@ def _create(
     places. Caps are 0 to 2 147 483 647 units or None, and inform only. The version is valid from `start_timestamp` (now
     unless given, a naive time is UTC) until the next one's start.
 
-    Raises `BadRequestError` with `resource_already_exists` for other content at the same start or
-    `request_processing_error`, `PermissionDeniedError` `system_category_forbidden`. Source: wire-api section 5,
-    resources-semantics section 3.
+    Raises `BadRequestError` with `resource_already_exists` for other content at the same start,
+    `required_field_missing` or `request_processing_error`, `PermissionDeniedError` `system_category_forbidden`. Source:
+    wire-api section 5, resources-semantics section 3.
     """
     body = given(
         units=units,

@@ -43,8 +43,8 @@ def _create(
     `name` is 1 to 64 of letters, digits, `.`, `_` and `-`; `description` is 1 to 2048 characters, not only blanks;
     `limit_config` is the limit that every run gets: `max` in USD and above 0, `threshold` 0.75 to 0.99 of it.
 
-    Raises `BadRequestError` with `invalid_use_case_name`, `invalid_use_case_description`, `use_case_already_exists`,
-    `create_limit_validation_failed` or `invalid_max_limit`. Source: wire-api section 6.
+    Raises `BadRequestError` with `required_field_missing`, `invalid_use_case_name`, `invalid_use_case_description`,
+    `use_case_already_exists`, `create_limit_validation_failed` or `invalid_max_limit`. Source: wire-api section 6.
     """
     body = given(name=name, description=description, limit_config=limit_config, logging_enabled=logging_enabled)
     return build(table.CREATE_DEFINITION, options, body=body)
@@ -153,7 +153,7 @@ def _create_kpi(
 
     `name` is 1 to 128 characters, `description` 1 to 2048, `goal` any finite number.
 
-    Raises `NotFoundError` `use_case_not_found`, `BadRequestError` with `kpi_already_exists`,
+    Raises `NotFoundError` `use_case_not_found`, `BadRequestError` with `kpi_already_exists`, `required_field_missing`,
     `invalid_use_case_description` or `request_processing_error`. Source: wire-api section 6.
     """
     body = {"name": name, "description": description, "kpi_type": kpi_type, "goal": goal}

@@ -158,8 +158,8 @@ def _update_properties(
 ) -> Request[list[LimitResponse]]:
     """Merge properties into a limit's, None removes a key, and return the limit in a list of one.
 
-    Raises `NotFoundError` `limit_not_found`, `BadRequestError` `request_processing_error` for a blank key. Source:
-    wire-api sections 4 and 7.
+    Raises `NotFoundError` `limit_not_found`, `BadRequestError` with `required_field_missing`, or
+    `request_processing_error` for a blank key. Source: wire-api sections 4 and 7.
     """
     body = {"properties": properties}
     return build(table.UPDATE_LIMIT_PROPERTIES, options, path={"limit_id": limit_id}, body=body)

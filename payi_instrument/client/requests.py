@@ -31,8 +31,8 @@ def _update_by_request(
 ) -> Request[PropertiesResponse]:
     """Merge properties into an event's, None removes a key.
 
-    Raises `NotFoundError` `request_not_found`, `BadRequestError` `request_processing_error` for a blank key. Source:
-    wire-api section 7.
+    Raises `NotFoundError` `request_not_found`, `BadRequestError` with `required_field_missing`, or
+    `request_processing_error` for a blank key. Source: wire-api section 7.
     """
     body = {"properties": properties}
     return build(table.UPDATE_REQUEST_PROPERTIES, options, path={"request_id": request_id}, body=body)
@@ -53,8 +53,8 @@ def _update_by_response(
 ) -> Request[PropertiesResponse]:
     """Merge properties into those of the latest event of a provider's response, None removes a key.
 
-    Raises `NotFoundError` `request_not_found`, `BadRequestError` `request_processing_error` for a blank key. Source:
-    wire-api section 7.
+    Raises `NotFoundError` `request_not_found`, `BadRequestError` with `required_field_missing`, or
+    `request_processing_error` for a blank key. Source: wire-api section 7.
     """
     path = _response(category, provider_response_id)
     return build(table.UPDATE_RESPONSE_PROPERTIES, options, path=path, body={"properties": properties})

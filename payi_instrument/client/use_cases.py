@@ -50,8 +50,8 @@ def _update_properties(
 ) -> Request[UseCaseInstance]:
     """Merge properties into a run's, None removes a key, and return the run.
 
-    Raises `NotFoundError` `use_case_instance_not_found`, `BadRequestError` `request_processing_error` for a blank key.
-    Source: wire-api sections 6 and 7.
+    Raises `NotFoundError` `use_case_instance_not_found`, `BadRequestError` with `required_field_missing`, or
+    `request_processing_error` for a blank key. Source: wire-api sections 6 and 7.
     """
     body = {"properties": properties}
     return build(table.UPDATE_INSTANCE_PROPERTIES, options, path=_run(use_case_name, use_case_id), body=body)
@@ -71,7 +71,7 @@ def _update_score(
     1 to 5, 7 and 10, `number` any within 1e300.
 
     Raises `NotFoundError` with `use_case_not_found`, `use_case_instance_not_found` or `kpi_not_found`,
-    `BadRequestError` `invalid_kpi_score`. Source: wire-api section 6.
+    `BadRequestError` with `required_field_missing` or `invalid_kpi_score`. Source: wire-api section 6.
     """
     path = {**_run(use_case_name, use_case_id), "kpi_name": kpi_name}
     return build(table.UPDATE_SCORE, options, path=path, body=given(score=score))

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from decimal import Overflow
 from typing import TYPE_CHECKING
 
 from pydantic_core import to_json
 
 from payi_instrument.engine import limits as rules
 from payi_instrument.engine.ledger import AHEAD, EventRow, LimitRow, amount_text, to_micros
-from payi_instrument.engine.pricing import EXACT, Cost, ResourceVersion, price, with_context
+from payi_instrument.engine.pricing import EXACT, KEPT, Cost, ResourceVersion, price, too_much, with_context
 from payi_instrument.engine.results import Booked, Stood
 from payi_instrument.event import UNKNOWN_MODEL
 from payi_instrument.ids import ordered_id
@@ -49,7 +50,8 @@ class Draft:
     """An event on its way into the ledger: where it belongs, what it counts on, what has to be said of it.
 
     `refusal` is why it can't be stored, if that is known already. One that `replaces` takes the place of the stored
-    event of its response: `replaced`, None when there is none. From `version` on it is what `Appraiser.price` found:
+    event of its response: `replaced`, None when there is none. `use_case_version` is what its instance takes if it has
+    none yet. From `version` on it is what `Appraiser.price` found:
     `moment` in µs.
     """
 
@@ -58,6 +60,7 @@ class Draft:
     warnings: list[str] = field(default_factory=list[str])
     limit_ids: tuple[str, ...] = ()
     instance: Instance | None = None
+    use_case_version: int = 0
     refusal: ContractError | None = None
     replaces: bool = False
     replaced: EventRow | None = None
@@ -71,6 +74,15 @@ def _refused(code: str, message: str, event: UsageEvent, warnings: list[str]) ->
     if not event.record_unpriced:
         raise ContractError(code, message)
     warnings.append(f"{code}: {message}")
+
+
+def _without_cost(draft: Draft, amount: Decimal, what: str) -> Cost:
+    """Refuse an event whose amount no ledger keeps; an instrumented one is stored as if its units had no price.
+
+    It was a call that was made (decision 8), and no call costs that much: its counts, or its prices, are wrong.
+    """
+    _refused("request_processing_error", too_much(amount, what), draft.event, draft.warnings)
+    return price(None, draft.event.units)
 
 
 def _strict_code(unknown: list[str]) -> str:
@@ -100,7 +112,11 @@ class Appraiser:
         moment = self._moment(event, now, warnings)
         draft.moment = to_micros(moment)
         draft.version = version = self._version(event, moment, now, warnings, books)
-        draft.cost = cost = price(version, with_context(version, event.units) if version is not None else event.units)
+        units = with_context(version, event.units) if version is not None else event.units
+        try:
+            draft.cost = cost = price(version, units)
+        except Overflow:
+            draft.cost = cost = _without_cost(draft, price(version, units, EXACT).total, "they cost")
         if cost.warnings:
             warnings += cost.warnings
 
@@ -117,8 +133,14 @@ class Appraiser:
             named = self._named_limits(draft, rows)
         user_id = self._user_id(event, draft.warnings)
         tags = self._tags(event, draft.warnings) if event.request_tags else []
-        stood, standings = _standings(draft, named)
-        unpriced = version is None and bool(event.units)
+        try:
+            stood, standings = _standings(draft, named)
+        except Overflow:
+            most = max(limit.spend for limit in named)
+            draft.cost = cost = _without_cost(draft, EXACT.add(most, cost.total), "they bring a limit's total to")
+            stood, standings = _standings(draft, named)
+        unknown = cost.unknown_units
+        unpriced = bool(unknown) and len(unknown) == len(event.units)  # none had a price (decision 4)
         notes = _notes(draft, tags, unpriced=unpriced) if draft.warnings or tags or unpriced else {}
         who = event.attribution
         row = EventRow(  # in the columns' order: with keywords it costs as much as a statement
@@ -139,7 +161,7 @@ class Appraiser:
             who.account_name,
             instance.name if instance is not None else None,
             instance.id if instance is not None else None,
-            instance.version if instance is not None else None,
+            instance.version or draft.use_case_version if instance is not None else None,
             who.use_case_step if instance is not None else None,
             event.http_status_code,
             event.end_to_end_latency_ms,
@@ -212,7 +234,9 @@ class Appraiser:
             row = rows.get(limit_id)
             if row is not None and draft.replaced is not None and row.created > draft.replaced.ingest_timestamp:
                 continue  # a later limit of the same id never counted the event
-            is_asked_for = limit_id != automatic and draft.replaced is None  # what an event counts on already stays
+            is_asked_for = draft.replaced is None and (  # what an event counts on already stays
+                limit_id != automatic or limit_id in draft.event.attribution.limit_ids
+            )
             if row is None:
                 if is_asked_for:
                     unknown.append(limit_id)
@@ -250,13 +274,13 @@ def _standings(draft: Draft, limits: Sequence[LimitRow]) -> tuple[Stood, str]:
     status, moment = draft.event.http_status_code, draft.moment
     total = added = draft.cost.total
     if draft.replaced is not None:
-        added = EXACT.subtract(total, Booked.stored(draft.replaced).cost.total)
+        added = KEPT.subtract(total, Booked.stored(draft.replaced).cost.total)
     failed = not total and status is not None and (status >= _FAILED_FROM or status == CLIENT_FAILURE)
     refused_by = _refused_by(draft.event) if status == REFUSED else _NOBODY
     states: list[str] = []
     spends: list[Decimal] = []
     texts: list[str] = []
-    add = EXACT.add  # this loop is where a batch spends its time
+    add = KEPT.add  # this loop is where a batch spends its time
     for limit in limits:
         spend = limit.spend
         if limit.since is None or moment >= limit.since:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Overflow
 from typing import TYPE_CHECKING
 
 from payi_instrument.engine import limits as rules
 from payi_instrument.engine.appraise import Appraiser, Draft
 from payi_instrument.engine.instances import Instances
-from payi_instrument.engine.ledger import EventRow, Ingest, LimitRow, from_micros, to_micros
-from payi_instrument.engine.pricing import EXACT, Cost
+from payi_instrument.engine.ledger import EventRow, Ingest, LimitRow, TooMuchError, from_micros, to_micros
+from payi_instrument.engine.pricing import EXACT, KEPT, Cost, too_much
 from payi_instrument.engine.results import Booked
 from payi_instrument.wire.codes import ContractError
 
@@ -41,17 +42,25 @@ class Bookkeeper:
 
     def book(self, batch: Sequence[Ingest]) -> list[Outcome]:
         """Book events in order; an event that is refused does not stop the others."""
+        self._instances.is_drafting = len(batch) > 1
         drafts = [self._draft(item) for item in batch]
+        self._instances.is_drafting = False
         limits = self._lock(drafts)
         # no event is stored before its limit is made: that may happen on a clock ahead, or while this waits for a lock
         self._stored = max([to_micros(self._now), *(row.created for rows in limits.values() for row in rows.values())])
-        outcomes = [  # an item may replace what one before it stored
-            self._book(self._draft(item) if item.replaces else draft, limits)
+        may_differ = self._instances.has_guessed
+        outcomes = [
+            self._book(self._settled(item, draft) if item.replaces or may_differ else draft, limits)
             for item, draft in zip(batch, drafts, strict=True)
         ]
         for application, rows in limits.items():
             self._books.save_limits(application, [row for row in rows.values() if row.changed])
         return outcomes
+
+    def _settled(self, item: Ingest, draft: Draft) -> Draft:
+        """Draft an event again where what became of those before it matters: it may replace one, or be of its use case."""
+        is_settled = not item.replaces and not self._instances.is_guessed(item.application, item.event)
+        return draft if is_settled else self._draft(item)
 
     def _draft(self, item: Ingest) -> Draft:
         application, event, replaces = item
@@ -63,39 +72,43 @@ class Bookkeeper:
                 draft.event = replace(event, event_timestamp=from_micros(stored.event_timestamp))
                 draft.limit_ids = tuple(standing.limit_id for standing in Booked.stored(stored).standings)
             elif who.use_case_name is not None or who.use_case_id is not None:
-                draft.instance = instance = self._instances.of(application, event, draft.warnings)
-                if instance is not None and instance.limit_id is not None:
-                    draft.limit_ids = tuple(dict.fromkeys((*who.limit_ids, instance.limit_id)))
+                found = self._instances.of(application, event, draft.warnings)
+                if found is not None:
+                    draft.instance, draft.use_case_version = found
+                    if (automatic := draft.instance.limit_id) is not None:
+                        draft.limit_ids = tuple(dict.fromkeys((*who.limit_ids, automatic)))
             self._appraiser.price(draft, self._now, self._books)
         except ContractError as refusal:
             draft.refusal = refusal
         return draft
 
     def _lock(self, drafts: Sequence[Draft]) -> _Limits:
-        """Lock every limit that the drafts name, application by application, in id order; add those to be made."""
+        """Lock every limit that the drafts name, application by application, in id order."""
         if len(drafts) == 1:  # nearly always, and its caller waits
             [draft] = drafts
-            limits: _Limits = {}
-            if draft.limit_ids:
-                limits[draft.application] = self._books.lock_limits(draft.application, sorted(draft.limit_ids))
-        else:
-            named: dict[str, set[str]] = {}
-            for draft in drafts:
-                if draft.limit_ids:
-                    named.setdefault(draft.application, set()).update(draft.limit_ids)
-            limits = {
-                application: self._books.lock_limits(application, sorted(named[application]))
-                for application in sorted(named)
-            }
+            if not draft.limit_ids:
+                return {}
+            return {draft.application: self._books.lock_limits(draft.application, sorted(draft.limit_ids))}
+        named: dict[str, set[str]] = {}
         for draft in drafts:
-            if draft.instance is not None and (made := draft.instance.new_limit) is not None:
-                limits[draft.application].setdefault(made.limit_id, made)
-        return limits
+            if draft.limit_ids:
+                named.setdefault(draft.application, set()).update(draft.limit_ids)
+        for instance in self._instances.candidates:
+            if instance.limit_id is not None:
+                named.setdefault(instance.application, set()).add(instance.limit_id)
+        return {
+            application: self._books.lock_limits(application, sorted(named[application]))
+            for application in sorted(named)
+        }
 
     def _book(self, draft: Draft, limits: _Limits) -> Outcome:
         event = draft.event
+        rows = limits.get(draft.application, _NO_LIMITS)
+        made = draft.instance.new_limit if draft.instance is not None else None
+        if made is not None:  # nobody else's until the event is kept
+            rows = {made.limit_id: made, **rows}
         try:
-            booked = self._appraiser.appraise(draft, self._stored, limits.get(draft.application, _NO_LIMITS))
+            booked = self._appraiser.appraise(draft, self._stored, rows)
         except ContractError as error:
             # a known event is answered before anything that may have changed since
             known = self._known(draft) if not draft.replaces else None
@@ -110,7 +123,9 @@ class Bookkeeper:
                 return ContractError("unexpected_error", f"event {event.event_id!r}: neither new nor known")
             return Booked.known(known)
         if draft.instance is not None:
-            self._instances.keep(draft.instance, event.attribution.use_case_properties)
+            self._instances.keep(draft.instance, draft.use_case_version, event.attribution.use_case_properties)
+        if made is not None:
+            limits.setdefault(draft.application, {}).setdefault(made.limit_id, made)
         self._add(draft.application, booked)
         return booked
 
@@ -137,8 +152,13 @@ class Bookkeeper:
         """Add a cost, and `more` events, to the closed period that an event belongs to."""
         period = self._books.find_period(application, limit_id, row.event_timestamp)
         if period is not None:
-            period.spent_input = EXACT.add(period.spent_input, cost.input)
-            period.spent_output = EXACT.add(period.spent_output, cost.output)
+            try:
+                period.spent_input = KEPT.add(period.spent_input, cost.input)
+                period.spent_output = KEPT.add(period.spent_output, cost.output)
+            except Overflow:
+                spent = EXACT.add(EXACT.add(period.spent_input, period.spent_output), cost.total)
+                message = too_much(spent, "they bring a closed period's total to")
+                raise TooMuchError(message) from None
             self._books.save_period(application, limit_id, period, state, more)
 
     def _known(self, draft: Draft) -> EventRow | None:

@@ -31,8 +31,9 @@ T = TypeVar("T")
 class Instance:
     """One run of a use case, in the ledger or on its way there.
 
-    `latest` is the latest version of its definition, None while there is no definition. `version` is 0 until the first
-    event says which one it takes. `terms` are those of an automatic limit that is yet to be made.
+    `latest` is the latest version of its definition, None while there is no definition. `version` is 0 until an event
+    of it is kept, which says which one it takes. `terms` are those of an automatic limit that is yet to be made. Events
+    of one transaction share it, and any of them may yet be refused: nothing but `Instances.keep` changes it.
     """
 
     application: str
@@ -44,19 +45,17 @@ class Instance:
     is_stored: bool
     terms: Terms | None = None
 
-    def at(self, version: int | None) -> Instance:
-        """Return itself, at the version that its first event names, None for the latest; it keeps the one that it has.
+    def chosen(self, version: int | None) -> int:
+        """Return the version that it takes when its first event names this one, None for the latest.
 
         Raises `ContractError` for a version that never was.
         """
-        chosen = rules.check_version(version, self.latest or self.version or 1)
-        self.version = self.version or chosen
-        return self
+        return rules.check_version(version, self.latest or self.version or 1)
 
     @property
     def new_limit(self) -> LimitRow | None:
         """Return the limit that is made with it, None when there is none to make."""
-        if self.limit_id is None or self.terms is None:
+        if self.is_stored or self.limit_id is None or self.terms is None:
             return None
         return LimitRow(self.limit_id, self.terms.limit_type, self.terms.max, self.terms.threshold, ZERO, ZERO)
 
@@ -71,30 +70,50 @@ def _or_none(check: Callable[[], T], warnings: list[str]) -> T | None:
 
 
 class Instances:
-    """The instances that one transaction's events belong to."""
+    """The instances that one transaction's events belong to.
+
+    Several events are drafted first, all of them, and booked then, in order. While `is_drafting` an id without a name may
+    be that of an event before it, which may yet be refused: the event `is_guessed`, and drafted again when it is its turn.
+    `candidates` are instances that such an event may turn out to belong to.
+    """
 
     def __init__(self, store: InstanceStore, now: datetime) -> None:
         """Take the ledger's instances and the meter's time."""
         self._store = store
         self._now = now
         self._seen: dict[tuple[str, str, str], Instance] = {}
+        self._by_id: dict[tuple[str, str], list[Instance]] = {}
+        self.is_drafting = False
+        self.has_guessed = False
+        self.candidates: list[Instance] = []
 
-    def of(self, application: str, event: UsageEvent, warnings: list[str]) -> Instance | None:
-        """Return the instance that an event names, a new one where the ledger has none; nothing is stored yet.
+    def is_guessed(self, application: str, event: UsageEvent) -> bool:
+        """Say whether it depends on the events before it which use case an event belongs to."""
+        who = event.attribution
+        if who.use_case_name is not None or who.use_case_id is None:
+            return False
+        return not all(seen.is_stored for seen in self._by_id.get((application, who.use_case_id), ()))
 
-        Raises `ContractError` for a bad name, id or version; an instrumented event goes without it, with a warning.
+    def of(self, application: str, event: UsageEvent, warnings: list[str]) -> tuple[Instance, int] | None:
+        """Return the instance that an event names, a new one where the ledger has none, and the version that it asks for.
+
+        Nothing is stored yet. Raises `ContractError` for a bad name, id or version; an instrumented event goes without it,
+        with a warning.
         """
         who = event.attribution
         try:
             name = self._name(application, who.use_case_name, who.use_case_id)
             use_case_id = rules.check_id(who.use_case_id) if who.use_case_id is not None else ordered_id()
-            return self.get(application, name, use_case_id).at(who.use_case_version)
+            instance = self.get(application, name, use_case_id)
+            return instance, instance.chosen(who.use_case_version)
         except ContractError:
             if not event.record_unpriced:
                 raise
         return self._without_bad_parts(application, who, warnings)
 
-    def _without_bad_parts(self, application: str, who: Attribution, warnings: list[str]) -> Instance | None:
+    def _without_bad_parts(
+        self, application: str, who: Attribution, warnings: list[str]
+    ) -> tuple[Instance, int] | None:
         """Return the instance that the good parts of an instrumented event name (decision 8)."""
         use_case_id = who.use_case_id
         if use_case_id is not None:
@@ -103,7 +122,8 @@ class Instances:
         if name is None:
             return None
         instance = self.get(application, name, use_case_id or ordered_id())
-        return _or_none(partial(instance.at, who.use_case_version), warnings) or instance.at(None)
+        version = _or_none(partial(instance.chosen, who.use_case_version), warnings) or instance.chosen(None)
+        return instance, version
 
     def get(self, application: str, name: str, use_case_id: str) -> Instance:
         """Return the instance with this name and id, a new one where the ledger has none; nothing is stored yet."""
@@ -111,16 +131,22 @@ class Instances:
         instance = self._seen.get(key)
         if instance is None:
             instance = self._seen[key] = self._found(key)
+            if self.is_drafting:
+                self._by_id.setdefault((application, use_case_id), []).append(instance)
         return instance
 
     def _name(self, application: str, name: str | None, use_case_id: str | None) -> str:
         if name is not None:
             return rules.check_name(name)
         names: set[str] = set()
+        self.has_guessed |= self.is_drafting
         if use_case_id is not None:
             names.update(self._store.names(application, use_case_id))
-            names.update(seen for owner, seen, known in self._seen if (owner, known) == (application, use_case_id))
+            seen = self._by_id.get((application, use_case_id), ())
+            names.update(each.name for each in seen if self.is_drafting or each.is_stored)
         if len(names) != 1:
+            if self.is_drafting and use_case_id is not None:
+                self.candidates += [self.get(application, each, use_case_id) for each in names]
             several = "several use cases have it" if names else "no use case has it"
             message = f"use_case_id: {use_case_id!r} comes without a use_case_name, and {several}; name the use case"
             raise ContractError("request_processing_error", message)
@@ -137,9 +163,10 @@ class Instances:
                 instance.terms = rules.read_config(found.limit_config)
         return instance
 
-    def keep(self, instance: Instance, changes: Mapping[str, str | None]) -> None:
-        """Store what an instance still lacks, and merge changes into its properties."""
+    def keep(self, instance: Instance, version: int, changes: Mapping[str, str | None]) -> None:
+        """Store what the instance of an event that is kept still lacks, and merge changes into its properties."""
         key = (instance.application, instance.name, instance.id)
+        instance.version = instance.version or version
         if instance.latest is None:
             self._store.add_definition(instance.application, instance.name, rules.AUTOMATIC, to_micros(self._now))
             instance.latest = 1

@@ -10,12 +10,14 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from functools import cache
+from math import isfinite
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 from urllib.parse import unquote
 
 from pydantic import TypeAdapter, ValidationError
 
 from payi_instrument.engine.ledger import UNSTORABLE, whole
+from payi_instrument.engine.shown import shown
 from payi_instrument.event import Attribution, UsageEvent
 from payi_instrument.wire import headers as names
 from payi_instrument.wire.codes import ContractError
@@ -80,7 +82,10 @@ def single(request: Request[Any]) -> UsageEvent:
         _NOTHING,
         resource_scope=value(_RESOURCE_SCOPE) or None,
     )
-    event = _event(body, attribution, _event_id(value(_EVENT_ID_HEADER)))
+    try:
+        event = _event(body, attribution, _event_id(value(_EVENT_ID_HEADER)))
+    except _NoJsonError as error:
+        raise ContractError("invalid_json", str(error)) from None
     event.warnings += warnings
     if tags := value(_REQUEST_TAGS):
         event.request_tags = tuple(tag for tag in tags.split(",") if tag)
@@ -102,8 +107,15 @@ def bulk_items(body: object) -> list[object]:
 def bulk_events(body: object) -> list[UsageEvent | ContractError]:
     """Return the events of a bulk body, a list or JSON text; a bad item's place has what is wrong with it.
 
-    Raises `ContractError` when the body is not an array of at most 1000.
+    Raises `ContractError` when the body is no JSON, or not an array of at most 1000.
     """
+    try:
+        return _bulk_events(body)
+    except _NoJsonError as error:
+        raise ContractError("invalid_json", str(error)) from None
+
+
+def _bulk_events(body: object) -> list[UsageEvent | ContractError]:
     if isinstance(body, bytes):
         try:
             bodies = _bodies().validate_json(body)
@@ -182,7 +194,11 @@ def _read(adapter: TypeAdapter[BodyT], value: object, *, recorded: bool) -> tupl
     except ContractError:
         if not recorded:
             raise
-    return _body(adapter, whole(json_value(value) if isinstance(value, bytes) else value)), (UNSTORABLE,)
+    try:
+        repaired = whole(json_value(value) if isinstance(value, bytes) else value)
+    except RecursionError:
+        raise ContractError("request_processing_error", "body: it is nested too deeply") from None
+    return _body(adapter, repaired), (UNSTORABLE,)
 
 
 def _body(adapter: TypeAdapter[BodyT], value: object) -> BodyT:
@@ -191,9 +207,7 @@ def _body(adapter: TypeAdapter[BodyT], value: object) -> BodyT:
     except ValidationError as error:
         if isinstance(value, bytes):
             return _body(adapter, json_value(value))  # JSON that says more than text can is named by its member
-        missing = all(problem["type"] == "missing" for problem in error.errors())
-        code = "required_field_missing" if missing else "request_processing_error"
-        raise ContractError(code, described(error)) from None
+        raise ContractError(code_of(error), described(error)) from None
 
 
 def json_value(text: bytes) -> object:
@@ -221,24 +235,31 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(msg)
 
 
+def code_of(error: ValidationError) -> str:
+    """Return the code of a bad body: `required_field_missing` when nothing else is wrong with it."""
+    missing = all(problem["type"] == "missing" for problem in error.errors(include_url=False, include_context=False))
+    return "required_field_missing" if missing else "request_processing_error"
+
+
 def described(error: ValidationError) -> str:
     """Name every bad member of a body or a query, its value, and what is expected."""
     problems: list[str] = []
     for problem in error.errors(include_url=False, include_context=False):
         place = ".".join(map(str, problem["loc"])) or "body"
-        shown = "" if problem["type"] == "missing" else f"{problem['input']!r:.60} is refused: "
-        problems.append(f"{place}: {shown}{problem['msg']}")
+        value = "" if problem["type"] == "missing" else f"{shown(problem['input'])} is refused: "
+        problems.append(f"{place}: {value}{problem['msg']}")
     return "; ".join(problems).encode("utf-8", "backslashreplace").decode()  # a place may hold half a character
 
 
 def _event(
     body: IngestRequest, attribution: Attribution, event_id: str | None, known: frozenset[str] = MEMBERS
 ) -> UsageEvent:
+    units = body["units"]
     event = UsageEvent(
         event_id,
         body["category"],
         body.get("resource"),
-        {unit: (counts["input"], counts["output"]) for unit, counts in body["units"].items()},
+        {unit: (counts["input"], counts["output"]) for unit, counts in units.items()},
         attribution,
         body.get("event_timestamp"),
         body.get("end_to_end_latency_ms"),
@@ -246,7 +267,7 @@ def _event(
         body.get("time_to_first_completion_token_ms"),
         body.get("http_status_code"),
         body.get("provider_uri"),
-        body.get("provider_response_id"),
+        body.get("provider_response_id") or None,  # an empty one would be the same for everybody
         body.get("provider_request_json"),
         body.get("provider_request_reasoning_json"),
         _by_name(body.get("provider_request_headers")),
@@ -255,9 +276,30 @@ def _event(
         [(item["name"], item.get("arguments")) for item in body.get("provider_response_function_calls") or ()],
         body.get("properties") or _NOTHING,
     )
-    if not body.keys() <= known:
-        event.warnings = tuple(f"unknown_member: {name}" for name in unknown_members(body, known))
+    if not body.keys() <= known or sum(map(len, units.values())) != 2 * len(units):
+        event.warnings = tuple(map(_unknown, unknown_members(body, known).items()))
     return event
+
+
+class _NoJsonError(Exception):
+    """Say that a body has a number that JSON does not have, where nothing else looks at it."""
+
+
+def _unknown(member: tuple[str, object]) -> str:
+    """Return the warning of a member that the contract does not know; raises `_NoJsonError`."""
+    name, value = member
+    shown_name = name.encode("utf-8", "backslashreplace").decode()
+    inside = [value]
+    while inside:  # as deep as it likes
+        part = inside.pop()
+        if isinstance(part, Mapping):
+            inside += cast("Mapping[str, object]", part).values()
+        elif isinstance(part, (list, tuple)):
+            inside += cast("list[object]", part)
+        elif isinstance(part, float) and not isfinite(part):
+            msg = f"body: {shown_name}: {part} is no JSON number"
+            raise _NoJsonError(msg)
+    return f"unknown_member: {shown_name}"
 
 
 def _by_name(headers: list[HeaderInfo] | None) -> dict[str, str] | None:

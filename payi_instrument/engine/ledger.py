@@ -11,14 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, Inexact
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from payi_instrument.engine.pricing import EXACT
+from payi_instrument.engine.shown import shown
 from payi_instrument.errors import APIConnectionError
 from payi_instrument.wire.ingest import MAX_COUNT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from contextlib import AbstractContextManager
 
     from payi_instrument.engine.pricing import ResourceVersion
@@ -35,6 +37,10 @@ class RacedError(Exception):
 
 class UnstorableError(ValueError):
     """Say that a value is none that the database can hold; nothing was stored."""
+
+
+class TooMuchError(ValueError):
+    """Say that a total becomes more than a ledger keeps; what was written with it has to be undone."""
 
 
 class LedgerBusyError(APIConnectionError):
@@ -113,17 +119,34 @@ def is_fit(event: UsageEvent) -> bool:
 
 
 def storable(event: UsageEvent) -> tuple[UsageEvent, list[str]]:
-    """Return an event without what not every database can keep, and the names of the members that held it.
+    """Return an event without what not every database can keep, and what is wrong with each member that held it.
 
     Half characters and NULs become `?`, texts that are too long end early, numbers past 32 bits are dropped.
     """
     of_attribution, of_event = _storable(event.attribution), _storable(event)
-    names = [*of_attribution, *of_event]
+    problems = [_problem(name, getattr(event.attribution, name)) for name in of_attribution]
+    problems += [_problem(name, getattr(event, name)) for name in of_event]
     if "limit_ids" in of_attribution:
         of_attribution["limit_ids"] = tuple(dict.fromkeys(of_attribution["limit_ids"]))
     attribution = replace(event.attribution, **of_attribution)
     warnings = (*of_event.pop("warnings", event.warnings), UNSTORABLE)
-    return replace(event, **{**of_event, "attribution": attribution, "warnings": warnings}), names
+    return replace(event, **{**of_event, "attribution": attribution, "warnings": warnings}), problems
+
+
+def _problem(name: str, value: object) -> str:
+    """Name a member that not every database can keep, its value, and why."""
+    part = value
+    if isinstance(value, tuple):  # of several the one that is wrong
+        part = next(filter(unfit, cast("tuple[object, ...]", value)), part)
+    if isinstance(part, int):
+        why = f"is not a number of {-MAX_COUNT} to {MAX_COUNT}"
+    elif whole(part) != part:
+        why = "holds half a character"
+    elif unfit(part) is not None:
+        why = "holds a NUL character"
+    else:
+        why = f"has {len(str(part))} characters, at most {_MOST[name]} are kept"
+    return f"{name}: {shown(part)} {why}"
 
 
 def _storable(part: UsageEvent | Attribution) -> dict[str, Any]:
@@ -161,18 +184,30 @@ def whole(value: object) -> object:
     return value
 
 
-def is_whole(text: str) -> bool:
-    """Say whether a text holds no half of a character (a lone surrogate), which no JSON can carry."""
-    return not _HALF.search(text)
+def unfit(value: object) -> str | None:
+    """Say what a text, or whatever holds texts, has in it that not every database can keep; None for nothing."""
+    if isinstance(value, Mapping):
+        inside: Iterable[object] = chain.from_iterable(cast("Mapping[object, object]", value).items())
+        return next(filter(None, map(unfit, inside)), None)
+    if isinstance(value, (list, tuple)):
+        return next(filter(None, map(unfit, cast("Sequence[object]", value))), None)
+    if not isinstance(value, str):
+        return None
+    if "\0" in value:
+        return "a NUL character"
+    return "half a character" if _HALF.search(value) else None
 
 
 _HALF = re.compile("[\ud800-\udfff]")
+"""Half of a character (a lone surrogate), which no JSON can carry."""
 _CONTROL = re.compile("[\0-\x1f\x7f-\x9f]")
+DOTS = frozenset({".", ".."})
+"""What no URL can name: as a part of a path they mean another path."""
 
 
 def is_name(text: str, most: int) -> bool:
-    """Say whether a text may be a name: 1 to `most` characters, no control characters, no outer blanks."""
-    return 1 <= len(text) <= most and text == text.strip() and not _CONTROL.search(text)
+    """Say whether a text may be a name: 1 to `most` characters, no control characters, no outer blanks, not `DOTS`."""
+    return 1 <= len(text) <= most and text == text.strip() and text not in DOTS and not _CONTROL.search(text)
 
 
 STATES = ("ok", "exceeded", "overrun", "blocked", "blocked_external", "failed")

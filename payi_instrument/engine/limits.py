@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from payi_instrument.engine.ledger import is_whole, plain_amount
+from payi_instrument.engine.ledger import DOTS, plain_amount
 from payi_instrument.engine.pricing import EXACT
 from payi_instrument.wire.codes import ContractError
 
@@ -93,6 +93,8 @@ def check_id(limit_id: str) -> str:
             _CREATE,
             f"limit_id: {limit_id[:40]!r} is not 1 to {_MAX_ID} printable ASCII characters without comma or outer blanks",
         )
+    if limit_id in DOTS:
+        raise ContractError(_CREATE, f"limit_id: {limit_id!r} is none that a URL can name; choose another")
     return limit_id
 
 
@@ -118,11 +120,9 @@ def merge_properties(
     before: Mapping[str, str], changes: Mapping[str, str | None], code: str = "request_processing_error"
 ) -> dict[str, str]:
     """Return properties with changes merged in, None removing a key; raise `ContractError` for what can't be one."""
-    for key, value in changes.items():
+    for key in changes:
         if not key.strip():
             raise ContractError(code, "properties: a key is blank, expected non-empty keys")
-        if not is_whole(key) or not is_whole(value or ""):
-            raise ContractError(code, f"properties: {key[:40]!r} holds half a character, expected whole ones")
     return {key: value for key, value in {**before, **changes}.items() if value is not None}
 
 

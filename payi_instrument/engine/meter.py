@@ -5,11 +5,12 @@ Source: wire-api section 3, decision 8.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from payi_instrument.engine.appraise import Appraiser, Options
 from payi_instrument.engine.bookkeeper import Bookkeeper
-from payi_instrument.engine.ledger import UNFIT, RacedError, UnstorableError, is_fit, storable
+from payi_instrument.engine.ledger import RacedError, TooMuchError, UnstorableError, is_fit, storable
 from payi_instrument.errors import APIConnectionError
 from payi_instrument.wire.codes import ContractError
 
@@ -48,12 +49,17 @@ class Meter:
 
     def _refuse_or_repair(self, item: Ingest, error: Exception) -> Outcome:
         """Answer an event that can't be stored as it is; one of an instrumented call is repaired (decision 8)."""
-        repaired, names = storable(item.event)
-        if not isinstance(error, (ValueError, OverflowError)) or not names:
+        event = item.event
+        if isinstance(error, TooMuchError):
+            if not event.record_unpriced:
+                return ContractError("request_processing_error", str(error))
+            warnings = (*event.warnings, f"request_processing_error: {error}")
+            return self.ingest([item._replace(event=replace(event, resource=None, warnings=warnings))])[0]
+        repaired, problems = storable(event)
+        if not isinstance(error, (ValueError, OverflowError)) or not problems:
             return ContractError("unexpected_error", f"{type(error).__name__}: {error}")
-        if not item.event.record_unpriced:
-            message = f"{', '.join(names)}: no ledger keeps {UNFIT}"
-            return ContractError("request_processing_error", message)
+        if not event.record_unpriced:
+            return ContractError("request_processing_error", "; ".join(problems))
         return self.ingest([item._replace(event=repaired)])[0]
 
     def _ingest(self, batch: list[Ingest]) -> list[Outcome]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from payi_instrument.engine.ledger import from_micros
+from payi_instrument.engine.ledger import from_micros, unfit
 from payi_instrument.wire.codes import ContractError
 
 if TYPE_CHECKING:
@@ -84,8 +84,7 @@ def _is_place(key: object, tie: object, kind: type[int | str]) -> bool:
     if type(key) is not kind or not isinstance(tie, str):
         return False
     try:
-        tie.encode()
-        _ = from_micros(key) if isinstance(key, int) else str(key).encode()
-    except (OverflowError, UnicodeEncodeError):
+        _ = from_micros(key) if isinstance(key, int) else None
+    except OverflowError:
         return False
-    return True
+    return unfit(tie) is None and unfit(key) is None

@@ -8,7 +8,7 @@ decisions 1 to 3).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from decimal import ROUND_HALF_EVEN, Context, Decimal, Inexact
+from decimal import ROUND_HALF_EVEN, Context, Decimal, Inexact, Overflow
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ STEP = Decimal(1).scaleb(-_PLACES)
 
 EXACT = Context(prec=50, traps=[Inexact])
 """Adds money: fifty digits are never used up, and an inexact sum is a bug that has to be seen."""
+KEPT = Context(prec=50, Emax=25, traps=[Inexact, Overflow])
+"""Adds money that is stored: no ledger keeps 10^26 USD or more, since PostgreSQL's columns have 26 digits before the
+point. That a sum is looked at as it is made costs the ordinary event nothing."""
 _ROUNDED = Context(prec=50, rounding=ROUND_HALF_EVEN)
 
 _PLAIN_UNIT = {
@@ -117,12 +120,18 @@ class Cost:
         return EXACT.add(self.input, self.output)
 
 
-def price(version: ResourceVersion | None, units: Mapping[str, tuple[int, int]]) -> Cost:
+def too_much(amount: Decimal, what: str) -> str:
+    """Say that units lead to an amount that no ledger keeps."""
+    return f"units: {what} {amount!s:.40} USD, and no ledger keeps 1E+26 or more; send smaller counts"
+
+
+def price(version: ResourceVersion | None, units: Mapping[str, tuple[int, int]], context: Context = KEPT) -> Cost:
     """Price the units of one event by the version that was valid when it happened.
 
     A unit without a price of its own takes the price of the plainer unit it is a variant of, with the warning
     `unit_fallback: <unit>`; one that has no such relative costs nothing and is listed in `unknown_units` with the
-    warning `unknown_unit: <unit>`. Without a version every unit is unknown.
+    warning `unknown_unit: <unit>`. Without a version every unit is unknown. Raises `Overflow` for a side that is too much
+    for the context.
     """
     if version is None:
         return Cost(unknown_units=dict(units))
@@ -142,9 +151,9 @@ def price(version: ResourceVersion | None, units: Mapping[str, tuple[int, int]])
             warnings.append(f"unit_fallback: {unit}")
         is_fine = is_fine or unit_price.is_fine
         if count_input:
-            total_input = EXACT.fma(unit_price.input, count_input, total_input)
+            total_input = context.fma(unit_price.input, count_input, total_input)
         if count_output:
-            total_output = EXACT.fma(unit_price.output, count_output, total_output)
+            total_output = context.fma(unit_price.output, count_output, total_output)
     if is_fine:
         total_input, total_output = _to_step(total_input), _to_step(total_output)
     return Cost(total_input, total_output, unknown, tuple(warnings))

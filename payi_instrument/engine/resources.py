@@ -122,7 +122,8 @@ def check_custom_name(field: str, name: str) -> None:
     """Refuse a category or resource name that can't be one; raises `ContractError` naming the field."""
     if not is_name(name, _MAX_NAME):
         message = (
-            f"{field}: {name[:80]!r} is not 1 to {_MAX_NAME} characters without control characters or outer blanks"
+            f"{field}: {name[:80]!r} is not 1 to {_MAX_NAME} characters without control characters or outer blanks,"
+            " or it is one that no URL can name"
         )
         raise ContractError(_INVALID, message)
 

@@ -231,11 +231,15 @@ def read_limits(
 def _id_of_response(row: EventRow) -> str | None:
     """Return the event id of an event that came without one: two processes that store the same response meet on it.
 
-    It begins with a blank, which no sender's event id can hold.
+    It begins with a blank, which no sender's event id can hold; with two where the category has a line break, so that it
+    could not be told where the category ends. The ids with one blank stay as they are: a process of an older version that
+    stores the same response at the same time has to meet on them. Later both find the event by its response.
     """
-    if row.provider_response_id is None:
+    category, response = row.category, row.provider_response_id
+    if response is None:
         return None
-    return " " + sha256(f"{row.category}\n{row.provider_response_id}".encode()).hexdigest()
+    mark, text = (" ", category) if "\n" not in category else ("  ", f"{len(category)}\n{category}")
+    return mark + sha256(f"{text}\n{response}".encode()).hexdigest()
 
 
 def _members(row: EventRow) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
-from payi_instrument.engine.ledger import is_name
+from payi_instrument.engine.ledger import DOTS, is_name
 from payi_instrument.engine.limits import Terms
 from payi_instrument.ids import new_id
 from payi_instrument.wire.codes import ContractError
@@ -41,6 +41,8 @@ def check_name(name: str) -> str:
         raise ContractError(
             "invalid_use_case_name", f"use_case_name: {name[:80]!r} is not 1 to 64 of A-Z a-z 0-9 . _ -"
         )
+    if name in DOTS:
+        raise ContractError("invalid_use_case_name", f"use_case_name: {name!r} is none that a URL can name")
     return name
 
 
@@ -48,6 +50,8 @@ def check_id(use_case_id: str) -> str:
     """Return an instance id if it can be stored and found again; raise `ContractError` otherwise."""
     if not 1 <= len(use_case_id) <= _MAX_ID:
         raise ContractError(_INVALID, f"use_case_id: {use_case_id[:40]!r} is not 1 to {_MAX_ID} characters")
+    if use_case_id in DOTS:
+        raise ContractError(_INVALID, f"use_case_id: {use_case_id!r} is none that a URL can name; choose another")
     return use_case_id
 
 
@@ -111,7 +115,8 @@ def check_kpi_name(name: str) -> str:
     """Return a KPI name if it is one; raise `ContractError` otherwise."""
     if not is_name(name, _MAX_KPI_NAME):
         message = (
-            f"name: {name[:40]!r} is not 1 to {_MAX_KPI_NAME} characters without control characters or outer blanks"
+            f"name: {name[:40]!r} is not 1 to {_MAX_KPI_NAME} characters without control characters or outer blanks,"
+            " or it is one that no URL can name"
         )
         raise ContractError(_INVALID, message)
     return name

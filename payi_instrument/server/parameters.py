@@ -14,6 +14,7 @@ from payi_instrument.server.schemas import (
     MAX_USER_ID,
     NAME,
     TAG,
+    USE_CASE_ID_OR_NONE,
     USE_CASE_NAME_OR_NONE,
     Generator,
     Json,
@@ -70,7 +71,7 @@ HEADERS: Mapping[str, tuple[Json, str]] = {
         "The use case; one that is unknown is created.",
     ),
     PayiHeaderNames.use_case_id: (
-        {"type": "string", "maxLength": MAX_NAME},
+        {"type": "string", "maxLength": MAX_NAME, "pattern": USE_CASE_ID_OR_NONE},
         "The instance; created where it is unknown. Without a use case's name it has to be known, and under one name only.",
     ),
     PayiHeaderNames.use_case_version: (

@@ -29,12 +29,13 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 Mode = Literal["validation", "serialization"]
 
-NAME = r"^[^\s\u0000-\u001f\u007f-\u009f]([^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f])?$"
-"""A name without control characters and outer blanks."""
-USE_CASE_NAME = r"^[A-Za-z0-9._-]{1,64}$"
-USE_CASE_NAME_OR_NONE = r"^[A-Za-z0-9._-]{0,64}$"
-LIMIT_ID = r"^[!-+\--~]([ -+\--~]{0,126}[!-+\--~])?$"
-"""1 to 128 printable ASCII characters without comma and outer blanks."""
+NAME = r"^(?!\.{1,2}$)[^\s\u0000-\u001f\u007f-\u009f]([^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f])?$"
+"""A name without control characters and outer blanks; one or two dots are none, since no URL can name them."""
+USE_CASE_NAME = r"^(?!\.{1,2}$)[A-Za-z0-9._-]{1,64}$"
+USE_CASE_NAME_OR_NONE = r"^(?!\.{1,2}$)[A-Za-z0-9._-]{0,64}$"
+USE_CASE_ID_OR_NONE = r"^(?!\.{1,2}$)"
+LIMIT_ID = r"^(?!\.{1,2}$)[!-+\--~]([ -+\--~]{0,126}[!-+\--~])?$"
+"""1 to 128 printable ASCII characters without comma and outer blanks, but one or two dots."""
 EVENT_ID = "^[!-~]{1,64}$"
 TAG = "^[A-Za-z0-9_-]+$"
 UNIT = "^[a-z0-9][a-z0-9_.-]{0,63}$"
@@ -50,7 +51,10 @@ _MAX: Json = {
     "minimum": 1e-12,
     "exclusiveMaximum": 10**20,
 }
-_REPLACING: Json = {"properties": {"provider_response_id": {"type": "string"}}, "required": ["provider_response_id"]}
+_REPLACING: Json = {
+    "properties": {"provider_response_id": {"type": "string", "minLength": 1}},
+    "required": ["provider_response_id"],
+}
 _PRICE: Json = {"description": "In USD, at most 18 decimal places.", "minimum": 0, "exclusiveMaximum": 10**12}
 _DESCRIPTION: Json = {"minLength": 1, "maxLength": 2048, "pattern": NOT_BLANK}
 _PROPERTIES: Json = {"propertyNames": {"pattern": NOT_BLANK}}
@@ -105,7 +109,7 @@ MEMBERS: Mapping[str, Mapping[str, Json]] = {
         "limit_ids": {"description": "None twice.", "uniqueItems": True},
         "request_tags": {"items": {"type": "string", "pattern": TAG}},
         "user_id": {"maxLength": MAX_USER_ID},
-        "use_case_id": {"maxLength": MAX_NAME},
+        "use_case_id": {"maxLength": MAX_NAME, "pattern": USE_CASE_ID_OR_NONE},
         "use_case_name": {"pattern": USE_CASE_NAME_OR_NONE},
         "use_case_version": {"minimum": 1},
         "event_id": {"pattern": EVENT_ID},

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from pydantic import Field
 
-from payi_instrument.wire.ingest import MAX_COUNT
+from payi_instrument.wire.ingest import Count
 from payi_instrument.wire.limits import Amount
 from payi_instrument.wire.model import Body, Model, Money, Timestamp
 
@@ -22,9 +22,9 @@ class ResourceRequest(Body):
     """Hold a new version of a resource: at least one unit, caps of 0 or more, valid from `start_timestamp` or now."""
 
     units: dict[str, UnitPriceRequest] = Field(min_length=1)
-    max_input_units: int | None = Field(default=None, ge=0, le=MAX_COUNT)
-    max_output_units: int | None = Field(default=None, ge=0, le=MAX_COUNT)
-    max_total_units: int | None = Field(default=None, ge=0, le=MAX_COUNT)
+    max_input_units: Count | None = None
+    max_output_units: Count | None = None
+    max_total_units: Count | None = None
     start_timestamp: Timestamp | None = None
 
 

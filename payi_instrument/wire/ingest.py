@@ -6,7 +6,8 @@ Source: wire-api section 3.
 
 from __future__ import annotations
 
-from typing import Annotated, NotRequired, Required
+from collections.abc import Mapping
+from typing import Annotated, NotRequired, Required, cast
 
 from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
@@ -25,7 +26,7 @@ PropertyMap = dict[str, "str | None"]
 class UnitCount(TypedDict):
     """Count one unit; a side that is absent is 0."""
 
-    __pydantic_config__ = ConfigDict(extra="ignore")  # type: ignore[misc]  # where pydantic looks for it
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]  # where pydantic looks for it
 
     input: Annotated[Count, Field(default=0)]
     output: Annotated[Count, Field(default=0)]
@@ -143,6 +144,11 @@ MEMBERS = frozenset(IngestRequest.__annotations__)
 BULK_MEMBERS = MEMBERS | frozenset(BulkIngestRequest.__annotations__)
 
 
-def unknown_members(body: IngestRequest, known: frozenset[str]) -> list[str]:
-    """List the members of an ingest body that the contract does not know, half characters in them spelled out."""
-    return sorted(name.encode("utf-8", "backslashreplace").decode() for name in body.keys() - known)
+def unknown_members(body: IngestRequest, known: frozenset[str]) -> dict[str, object]:
+    """Return the members of an ingest body, and of its units, that the contract does not know, by their place."""
+    members = cast("Mapping[str, object]", body)
+    units = cast("Mapping[str, Mapping[str, object]]", body["units"])
+    unknown = {name: members[name] for name in members.keys() - known}
+    for unit, counts in units.items():
+        unknown |= {f"units.{unit}.{name}": counts[name] for name in counts.keys() - UnitCount.__annotations__}
+    return dict(sorted(unknown.items()))

@@ -11,11 +11,19 @@ from payi_instrument.wire.model import Body, Model, Money, Timestamp, exact
 from payi_instrument.wire.result import CostData, LimitType
 
 
+def number(value: object) -> object:
+    """Return a number or null; raises `ValueError` for what pydantic would read as one: a text, a list of digits."""
+    if value is not None and not isinstance(value, (int, float, Decimal)):
+        msg = "expected a number"
+        raise ValueError(msg)
+    return value
+
+
 def _from_text(value: object) -> object:
     """Take a float at its shortest decimal text: 0.83 means 0.83; an answer's amount is taken exactly."""
     if isinstance(value, Money):
         return value.exact
-    return Decimal(str(value)) if isinstance(value, float) else value
+    return Decimal(str(value)) if isinstance(value, float) else number(value)
 
 
 Amount = Annotated[Decimal, Field(allow_inf_nan=True), BeforeValidator(_from_text)]

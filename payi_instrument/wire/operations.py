@@ -185,7 +185,7 @@ UPDATE_LIMIT_PROPERTIES = Operation(
     f"{_LIMIT}/properties",
     list[lim.LimitResponse],
     body=lim.PropertiesRequest,
-    errors=("limit_not_found",),
+    errors=("limit_not_found", "required_field_missing"),
 )
 
 LIST_CATEGORIES = Operation(
@@ -221,7 +221,7 @@ CREATE_RESOURCE = Operation(
     cat.CategoryResourceResponse,
     body=cat.ResourceRequest,
     status=_CREATE,
-    errors=("system_category_forbidden", "resource_already_exists"),
+    errors=("required_field_missing", "system_category_forbidden", "resource_already_exists"),
 )
 DELETE_RESOURCE = Operation(
     "categories.delete_resource",
@@ -261,6 +261,7 @@ CREATE_DEFINITION = Operation(
     body=use.CreateDefinition,
     status=_CREATE,
     errors=(
+        "required_field_missing",
         "invalid_use_case_name",
         "invalid_use_case_description",
         "use_case_already_exists",
@@ -318,7 +319,7 @@ CREATE_KPI = Operation(
     f"{_DEFINITION}/kpis",
     use.Kpi,
     body=use.CreateKpi,
-    errors=("use_case_not_found", "invalid_use_case_description", "kpi_already_exists"),
+    errors=("use_case_not_found", "required_field_missing", "invalid_use_case_description", "kpi_already_exists"),
 )
 _KPI = f"{_DEFINITION}/kpis/{{kpi_name}}"
 RETRIEVE_KPI = Operation(
@@ -349,7 +350,7 @@ UPDATE_INSTANCE_PROPERTIES = Operation(
     f"{_INSTANCE}/properties",
     use.UseCaseInstance,
     body=lim.PropertiesRequest,
-    errors=("use_case_instance_not_found",),
+    errors=("use_case_instance_not_found", "required_field_missing"),
 )
 UPDATE_SCORE = Operation(
     "use_cases.kpis.update",
@@ -357,7 +358,13 @@ UPDATE_SCORE = Operation(
     f"{_INSTANCE}/kpis/{{kpi_name}}",
     type(None),
     body=use.ScoreRequest,
-    errors=("use_case_not_found", "use_case_instance_not_found", "kpi_not_found", "invalid_kpi_score"),
+    errors=(
+        "use_case_not_found",
+        "use_case_instance_not_found",
+        "kpi_not_found",
+        "required_field_missing",
+        "invalid_kpi_score",
+    ),
 )
 LIST_SCORES = Operation(
     "use_cases.kpis.list",
@@ -381,7 +388,7 @@ UPDATE_REQUEST_PROPERTIES = Operation(
     f"{_REQUEST}/properties",
     lim.PropertiesResponse,
     body=lim.PropertiesRequest,
-    errors=("request_not_found",),
+    errors=("request_not_found", "required_field_missing"),
 )
 RETRIEVE_RESPONSE_RESULT = Operation(
     "requests.response_id.result.retrieve",
@@ -396,7 +403,7 @@ UPDATE_RESPONSE_PROPERTIES = Operation(
     f"{_RESPONSE}/properties",
     lim.PropertiesResponse,
     body=lim.PropertiesRequest,
-    errors=("request_not_found",),
+    errors=("request_not_found", "required_field_missing"),
 )
 
 CAPABILITIES = Operation("capabilities", "GET", f"{ROOT}/capabilities", met.Capabilities, extension=True)

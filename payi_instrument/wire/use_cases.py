@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from payi_instrument.wire.limits import CreateLimitBase, PropertyMap
+from pydantic import BeforeValidator, StrictBool
+
+from payi_instrument.wire.limits import CreateLimitBase, PropertyMap, number
 from payi_instrument.wire.model import Body, Model, Money, Timestamp
 from payi_instrument.wire.result import LimitType
 
 KpiType = Literal["boolean", "number", "percentage", "likert5", "likert7", "likert10"]
+Number = Annotated[float, BeforeValidator(number)]
 
 
 class CreateDefinition(Body):
@@ -17,14 +20,14 @@ class CreateDefinition(Body):
     name: str
     description: str
     limit_config: CreateLimitBase | None = None
-    logging_enabled: bool | None = None
+    logging_enabled: StrictBool | None = None
 
 
 class UpdateDefinition(Body):
     """Hold what may change of a definition; no change bumps its version."""
 
     description: str | None = None
-    logging_enabled: bool | None = None
+    logging_enabled: StrictBool | None = None
 
 
 class LimitConfig(Model):
@@ -72,14 +75,14 @@ class CreateKpi(Body):
     name: str
     description: str
     kpi_type: KpiType
-    goal: float
+    goal: Number
 
 
 class UpdateKpi(Body):
     """Hold what may change of a KPI."""
 
     description: str | None = None
-    goal: float | None = None
+    goal: Number | None = None
 
 
 class Kpi(Model):
@@ -100,7 +103,7 @@ class Kpi(Model):
 class ScoreRequest(Body):
     """Hold a score: boolean 0 or 1, percentage 0 to 100, likertN 1 to N, number any; null clears it."""
 
-    score: bool | int | float | None
+    score: Annotated[bool | int | float | None, BeforeValidator(number)]
 
 
 class KpiScore(Model):

@@ -290,3 +290,16 @@ def test_a_bulk_body_that_is_no_array_is_refused(client: Payi, body: object) -> 
 def test_bulk_events_of_another_type_are_a_type_error(client: Payi, events: Any) -> None:
     with pytest.raises(TypeError, match=r"events|properties"):
         client.ingest.bulk(events=events)
+
+
+def test_responses_whose_names_run_together_are_two(client: Payi) -> None:
+    pairs = [("a\nb", "c"), ("a", "b\nc"), ("1\na", "b"), ("1", "a\nb")]
+
+    def ingest(category: str, response: str) -> XproxyResult:
+        return client.ingest.units(category=category, units={}, provider_response_id=response).xproxy_result
+
+    first = [ingest(*pair) for pair in pairs]
+    again = [ingest(*pair) for pair in pairs]
+    assert len({result.request_id for result in first}) == len(pairs)
+    assert [result.request_id for result in again] == [result.request_id for result in first]
+    assert {result.duplicate_request for result in again} == {True}

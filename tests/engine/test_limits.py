@@ -189,8 +189,12 @@ def test_a_name_is_1_to_256_characters(client: Payi, refused: Refused, name: str
 
 
 def test_half_a_character_is_refused(client: Payi, refused: Refused) -> None:
-    with refused("request_processing_error"):
+    with refused("create_limit_validation_failed"):
         client.limits.create(limit_name="\ud800", max=1)
+    with refused("create_limit_validation_failed"):
+        client.limits.create(limit_name="a", limit_id="\ud800", max=1)
+    with refused("update_limit_validation_failed"):
+        client.limits.update("a", limit_name="\ud800")
     for properties in ({"\ud800": "x"}, {"a": "\udc00"}):
         with refused("create_limit_validation_failed"):
             client.limits.create(limit_name="a", max=1, properties=properties)
@@ -220,6 +224,18 @@ def test_l14_and_l15_the_name_filter_is_exact(client: Payi) -> None:
 
     assert [limit.limit_name for limit in client.limits.list(limit_name="Monthly Budget")] == ["Monthly Budget"]
     assert client.limits.list(limit_name="Monthly").items == []
+
+
+def test_a_limit_has_every_property_that_is_asked_for(client: Payi) -> None:
+    for name, properties in (("one", {"t": "1"}), ("two", {"t": "2"}), ("both", {"t": "2", "u": "1"})):
+        client.limits.create(limit_name=name, max=1, properties=properties)
+
+    def found(*pairs: str) -> set[str]:
+        return {limit.limit_name for limit in client.limits.list(extra_query={"property": list(pairs)})}
+
+    assert found("t:2") == found("t:2", "t:2") == {"two", "both"}
+    assert found("t:2", "u:1") == {"both"}
+    assert found("t:1", "t:2") == found("t:2", "t:1") == set()
 
 
 def test_l16_an_unknown_id_is_not_found(client: Payi, refused: Refused) -> None:

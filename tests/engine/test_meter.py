@@ -288,6 +288,27 @@ def test_an_unpriced_event_may_be_recorded(place: Place, refused: Refused) -> No
         client.ingest.units(**EVENT | {"resource": "new"})
 
 
+@pytest.mark.parametrize(
+    ("resource", "units", "unpriced"),
+    [
+        ("model", {"vision": {"input": 5}}, True),
+        ("model", {"vision": {"input": 5}, "image": {}}, True),
+        ("model", {"vision": {"input": 5}, "text": {"input": 1}}, None),
+        ("model", {"reasoning": {"output": 5}}, None),
+        ("model", {}, None),
+        (None, {"text": {"input": 5}}, True),
+        (None, {}, None),
+    ],
+)
+def test_an_event_none_of_whose_units_has_a_price_is_unpriced(
+    client: Payi, use: Use, resource: str | None, units: dict[str, Any], unpriced: bool | None
+) -> None:
+    result = use(resource=resource, units=units)
+
+    assert result.unpriced is unpriced
+    assert client.requests.request_id.result.retrieve(str(result.request_id)).xproxy_result.unpriced is unpriced
+
+
 def test_an_instrumented_event_is_stored_without_what_is_wrong_with_it(client: Payi) -> None:
     limit(client, "a", 1)
     event = UsageEvent(

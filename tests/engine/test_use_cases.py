@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from payi_instrument import increment_kpi_score
-from payi_instrument.errors import NotFoundError
+from payi_instrument.errors import BadRequestError, NotFoundError
 
 if TYPE_CHECKING:
     from meters import Place
@@ -109,6 +109,22 @@ def test_an_instances_limit_outlives_it_and_is_found_again(client: Payi, rag: Us
     assert client.limits.retrieve(before.limit_id).limit.totals.requests.total == 2
     client.limits.delete(before.limit_id)
     assert (use(10, use_case_name=rag.name, use_case_id="i").limits, use(10).limits) == ({}, {})
+
+
+def test_an_automatic_limit_that_is_named_is_asked_for(place: Place) -> None:
+    client = place.open()
+    event = {"category": "demo", "units": {}, "use_case_name": "rag", "use_case_id": "i"}
+    client.use_cases.definitions.create(name="rag", description="d", limit_config=CONFIG | {"limit_type": "block"})
+    [made] = client.ingest.units(**event).xproxy_result.limits
+
+    rejecting = place.open(block_limits_on_ingest="reject")
+    assert [*rejecting.ingest.units(**event).xproxy_result.limits] == [made]
+    with pytest.raises(BadRequestError, match="of type block") as caught:
+        rejecting.ingest.units(**event, limit_ids=[made])
+    assert caught.value.code == "blocking_limit_not_allowed"
+    client.limits.delete(made)
+    assert client.ingest.units(**event).xproxy_result.warnings is None
+    assert client.ingest.units(**event, limit_ids=[made]).xproxy_result.warnings == [f"limit_not_found: {made}"]
 
 
 def test_instances_that_spell_the_same_name_have_limits_of_their_own(client: Payi, use: Use) -> None:
@@ -338,7 +354,7 @@ def test_u11_scores_are_listed_by_name_and_cleared(client: Payi, rag: UseCaseDef
     assert (second.score, second.create_timestamp) == (2.0, first.create_timestamp)
     assert second.update_timestamp > first.update_timestamp
     assert [score.kpi_name for score in scores.list(instance, use_case_name=rag.name)] == ["two", "one"]
-    with refused("request_processing_error"):
+    with refused("required_field_missing"):
         scores.update("one", use_case_name=rag.name, use_case_id=instance)
     scores.update("one", use_case_name=rag.name, use_case_id=instance, score=None)
     assert scores.list(instance, use_case_name=rag.name, kpi_name="one").items == []

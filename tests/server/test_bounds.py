@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 DOCUMENT: dict[str, Any] = description(table.OPERATIONS)
-NAMES = (["n", "n" * 256, "größer: a/b.c", "a b"], ["n" * 257, " a", "a ", "a\nb", "a\x7f", "\t"])
+NAMES = (["n", "n" * 256, "größer: a/b.c", "a b", "..."], [".", "..", "n" * 257, " a", "a ", "a\nb", "a\x7f", "\t"])
 DESCRIPTIONS = (["d", "d" * 2048, " d "], ["", " \n", "d" * 2049])
-MAXIMA = ([0.01, 1e-12, 99999999999999999999, 12.5], [0, -1, 10**20, True, "much"])
+MAXIMA = ([0.01, 1e-12, 99999999999999999999, 12.5], [0, -1, 10**20, True, "much", "5", [0, [5], 0]])
 THRESHOLDS = ([0.75, 0.99, 1, 1.0, None], [0.74, 0.995, 1.01, 0, -1, "much"])
 PROPERTIES = ([{}, {"a": "b", " c ": None}, None], [{"": "b"}, {" ": "b"}, {"a": 1}, []])
 
@@ -60,7 +60,12 @@ class Row:
 
 ROWS = [
     Row(table.CREATE_LIMIT, "limit_name", ["n", "n" * 256, " n "], ["", " ", "n" * 257, None, 1]),
-    Row(table.CREATE_LIMIT, "limit_id", ["!", "a b", "~" * 128, None], ["", " a", "a ", "a,b", "ä", "~" * 129]),
+    Row(
+        table.CREATE_LIMIT,
+        "limit_id",
+        ["!", "a b", "~" * 128, "...", ".a", None],
+        [".", "..", "", " a", "a ", "a,b", "ä", "~" * 129],
+    ),
     Row(table.CREATE_LIMIT, "max", *MAXIMA),
     Row(table.CREATE_LIMIT, "limit_type", ["allow", "block", None], ["", "Allow", 1]),
     Row(table.CREATE_LIMIT, "threshold", *THRESHOLDS),
@@ -78,18 +83,27 @@ ROWS = [
         [{"a": {}}, {"0_.-a": {}}, {"a" * 64: {}}],
         [{}, {"A": {}}, {"_a": {}}, {"a" * 65: {}}],
     ),
-    Row(table.CREATE_RESOURCE, "units.text.input_price", [0, 1e-18, 999999999999, None], [-1, 10**12, "much"]),
-    Row(table.CREATE_RESOURCE, "max_total_units", [0, 2**31 - 1, None], [-1, 2**31, 0.5]),
-    Row(table.CREATE_DEFINITION, "name", ["A", "a" * 64, "a.b_c-0"], ["", "a" * 65, "a b", "ä", "a/b"]),
+    Row(table.CREATE_RESOURCE, "units.text.input_price", [0, 1e-18, 999999999999, None], [-1, 10**12, "5", "much"]),
+    Row(table.CREATE_RESOURCE, "max_total_units", [0, 2**31 - 1, None], [-1, 2**31, 0.5, "7"]),
+    Row(table.CREATE_DEFINITION, "logging_enabled", [True, False, None], ["yes", 1, "true"]),
+    Row(table.UPDATE_DEFINITION, "logging_enabled", [True, False, None], ["yes", 0]),
+    Row(
+        table.CREATE_DEFINITION, "name", ["A", "a" * 64, "a.b_c-0", "..."], [".", "..", "", "a" * 65, "a b", "ä", "a/b"]
+    ),
     Row(table.CREATE_DEFINITION, "description", *DESCRIPTIONS),
     Row(table.CREATE_DEFINITION, "limit_config.max", *MAXIMA),
     Row(table.UPDATE_DEFINITION, "description", [*DESCRIPTIONS[0], None], DESCRIPTIONS[1]),
-    Row(table.CREATE_KPI, "name", ["k", "k" * 128, "größer: a/b"], ["", "k" * 129, " k", "a\nb", "\x7f"]),
+    Row(
+        table.CREATE_KPI,
+        "name",
+        ["k", "k" * 128, "größer: a/b", ".k"],
+        [".", "..", "", "k" * 129, " k", "a\nb", "\x7f"],
+    ),
     Row(table.CREATE_KPI, "description", *DESCRIPTIONS),
-    Row(table.CREATE_KPI, "goal", [0, -1.5, 1.7976931348623157e308], [float("inf"), -float("inf"), None, "much"]),
+    Row(table.CREATE_KPI, "goal", [0, -1.5, 1.7976931348623157e308], [float("inf"), -float("inf"), None, "much", "5"]),
     Row(table.UPDATE_KPI, "description", [*DESCRIPTIONS[0], None], DESCRIPTIONS[1]),
-    Row(table.UPDATE_KPI, "goal", [0, -1.5, None], [float("inf"), -float("inf"), "much"]),
-    Row(table.UPDATE_SCORE, "score", [0, -1.5, 9.9e299, None], [1e300, -1e300, 10**301, "much"]),
+    Row(table.UPDATE_KPI, "goal", [0, -1.5, None], [float("inf"), -float("inf"), "much", "5"]),
+    Row(table.UPDATE_SCORE, "score", [0, -1.5, 9.9e299, None], [1e300, -1e300, 10**301, "much", "4", "true"]),
     Row(table.UPDATE_INSTANCE_PROPERTIES, "properties", PROPERTIES[0][:2], [*PROPERTIES[1], None]),
     Row(table.INGEST, "category", ["system.openai"], ["", None]),
     Row(
@@ -103,9 +117,10 @@ ROWS = [
     Row(table.INGEST_BULK, "user_id", ["", "u" * 16_384, None], ["u" * 16_385, 1]),
     Row(table.INGEST_BULK, "limit_ids", [[], ["a", "b"], None], [["a", "a"], [1]]),
     Row(table.INGEST_BULK, "request_tags", [[], ["aZ0_-"], None], [["a b"], [""], ["ä"]]),
-    Row(table.INGEST_BULK, "use_case_name", ["", "a" * 64, None], ["a" * 65, "a b"]),
+    Row(table.INGEST_BULK, "use_case_name", ["", "a" * 64, None], ["a" * 65, "a b", ".."]),
+    Row(table.INGEST_BULK, "use_case_id", ["", "known", None], ["i" * 257, ".", ".."]),
     Row(table.INGEST_BULK, "event_id", ["!", "~" * 64, None], ["", " ", "~" * 65, "ä"]),
-    Row(table.INGEST_BULK_UPSERT, "provider_response_id", ["", "r"], [None, 1]),
+    Row(table.INGEST_BULK_UPSERT, "provider_response_id", ["r"], ["", None, 1]),
 ]
 
 
@@ -158,8 +173,8 @@ def test_a_new_name_in_a_path_is_bounded_as_the_engine_bounds_it(name: str) -> N
     ("name", "good", "bad"),
     [
         (PayiHeaderNames.limit_ids, [[], ["a"], ["a", "b c"]], [["a", "a"]]),
-        (PayiHeaderNames.use_case_name, ["", "a" * 64], ["a" * 65, "a b"]),
-        (PayiHeaderNames.use_case_id, ["i", "i" * 256], ["i" * 257]),
+        (PayiHeaderNames.use_case_name, ["", "a" * 64], ["a" * 65, "a b", "."]),
+        (PayiHeaderNames.use_case_id, ["i", "i" * 256, "..."], ["i" * 257, ".", ".."]),
         (PayiHeaderNames.use_case_version, [1], [0, -1, 2**31]),
         (PayiHeaderNames.user_id, ["", "u" * 16_384], ["u" * 16_385]),
         (names.EVENT_ID, ["!", "~" * 64], ["", " ", "~" * 65]),

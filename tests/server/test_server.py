@@ -220,15 +220,28 @@ def test_a_key_is_one_applications(server: Running) -> None:
     assert replies[0].json["request_id"] != replies[1].json["request_id"]
 
 
-def test_what_was_refused_may_be_tried_again(server: Running) -> None:
+def test_what_was_refused_stays_refused_under_its_key(server: Running) -> None:
     path = f"{LIMITS}/later/reset"
-    assert server.ask("POST", path, idempotency_key="later").status == 404
+    refused = server.ask("POST", path, idempotency_key="later")
+    assert refused.status == 404
     server.client().limits.create(limit_name="later", limit_id="later", max=1)
 
-    first = server.ask("POST", path, idempotency_key="later")
+    again = server.ask("POST", path, idempotency_key="later")
+    assert (again.status, again.body) == (refused.status, refused.body)
+    assert server.ask("GET", f"{LIMITS}/later/history").json["items"] == []
+    first = server.ask("POST", path, idempotency_key="anew")
     assert first.status == 200
-    assert server.ask("POST", path, idempotency_key="later").body == first.body
+    assert server.ask("POST", path, idempotency_key="anew").body == first.body
     assert len(server.ask("GET", f"{LIMITS}/later/history").json["items"]) == 1
+
+
+@pytest.mark.parametrize(("status", "code"), [(403, "system_category_forbidden")])
+def test_what_a_key_may_not_do_is_asked_anew(server: Running, status: int, code: str) -> None:
+    path = "/api/v1/categories/system.openai/resources/m"
+    for price in (b"1", b"2"):  # another body under the same key: the first refusal was not kept
+        body = b'{"units": {"text": {"input_price": ' + price + b"}}}"
+        refused = server.ask("POST", path, body, idempotency_key="forbidden")
+        assert (refused.status, refused.code) == (status, code)
 
 
 def test_requests_that_come_at_once_run_once(server: Running) -> None:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from payi_instrument.engine.intake import described
+from payi_instrument.engine.intake import code_of, described
+from payi_instrument.engine.ledger import unfit
+from payi_instrument.engine.shown import shown
 from payi_instrument.wire import operations as table
 from payi_instrument.wire.codes import ContractError
 from payi_instrument.wire.message import Operation, Reply
@@ -51,34 +53,26 @@ def answers(operation: Operation[Any]) -> Callable[[Handler], Handler]:
 
 
 def checked(model: type[ModelT], value: object, operation: Operation[Any]) -> ModelT:
-    """Validate a body or a query; raises `ContractError` naming every bad member, or the first with a NUL in it."""
+    """Validate a body or a query; raises `ContractError` naming every bad member, or the first that no ledger keeps."""
     code = _OWN_CODES.get(operation.name, "request_processing_error")
     try:
         body = model.model_validate(value)
     except ValidationError as error:
+        if operation.name not in _OWN_CODES:
+            code = code_of(error)
         raise ContractError(code, described(error)) from None
     for name, member in body.model_dump().items():
-        if _holds_nul(member):
-            raise ContractError(code, f"{name}: it holds a NUL character; leave it out")
+        if (held := unfit(member)) is not None:
+            raise ContractError(code, f"{name}: {shown(member)} holds {held}; leave it out")
     return body
 
 
-def _holds_nul(value: object) -> bool:
-    """Say whether a NUL is in it, which PostgreSQL can't keep: every ledger refuses it alike."""
-    if isinstance(value, Mapping):
-        return any(map(_holds_nul, (part for pair in cast("Mapping[object, object]", value).items() for part in pair)))
-    if isinstance(value, (list, tuple)):
-        return any(map(_holds_nul, cast("list[object]", value)))
-    return isinstance(value, str) and "\0" in value
-
-
-def checked_path(path: Mapping[str, str]) -> Mapping[str, str]:
-    """Return what a path names; raises `ContractError` for a NUL."""
+def checked_path(path: Mapping[str, str], operation: Operation[Any]) -> Mapping[str, str]:
+    """Return what a path names; raises `ContractError` for what no name holds."""
     for name, value in path.items():
-        if _holds_nul(value):
-            raise ContractError(
-                "request_processing_error", f"{name}: {value[:80]!r} holds a NUL character; no name does"
-            )
+        if (held := unfit(value)) is not None:
+            code = _OWN_CODES.get(operation.name, "request_processing_error")
+            raise ContractError(code, f"{name}: {shown(value)} holds {held}; no name does")
     return path
 
 

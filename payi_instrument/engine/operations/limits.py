@@ -75,7 +75,7 @@ def list_limits(call: Call) -> Reply:
     query: table.LimitsQuery = call.query
     filters = {"limit_name": query.limit_name, "property": query.property}
     listing = Listing.asked_by(query, int, of=call.operation, filters=filters)
-    properties = dict(_pair(text) for text in query.property)
+    properties = {_pair(text) for text in query.property}
     rows = call.ledger.limits.page(call.application, listing, limit_name=query.limit_name, properties=properties)
     shown, cursor = listing.page(rows, lambda row: (to_micros(row["created"]), row["limit_id"]))
     return Reply(200, Page[limits.Limit](request_id=new_id(), cursor=cursor, items=[_limit(row) for row in shown]))

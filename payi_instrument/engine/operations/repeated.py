@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from datetime import UTC, date, datetime, timedelta
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from payi_instrument.engine.ledger import unfit
+from payi_instrument.engine.shown import shown
 from payi_instrument.engine.store_core.replies import KeptReply
 from payi_instrument.wire.codes import ContractError
 from payi_instrument.wire.message import Reply, Request
-from payi_instrument.wire.model import answer_text, reply_text
+from payi_instrument.wire.model import Money, reply_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +25,15 @@ if TYPE_CHECKING:
 _HEADER = "idempotency-key"
 _MAX_LENGTH = 255
 _KEPT_FOR = timedelta(hours=24)
+_KEPT = range(200, 500)
+_NOT_KEPT = frozenset({401, 403, 413, 429})
+"""Statuses of refusals that are about who asks, and how much, not about what: they may be asked again."""
+_EVERY_DIGIT = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX, traps=[])
+
+
+def is_kept(status: int) -> bool:
+    """Say whether a reply with this status is the answer to the same request when it comes again."""
+    return status in _KEPT and status not in _NOT_KEPT
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +54,19 @@ class Repeatable:
         if len(key) > _MAX_LENGTH:
             message = f"Idempotency-Key: {key[:40]!r} has {len(key)} characters, at most {_MAX_LENGTH} are kept"
             raise ContractError("request_processing_error", message)
-        query = json.dumps(dict(request.query), sort_keys=True, default=str)
-        target = f"{request.operation.method} {request.url_path()} {query}"
-        body = json.dumps(json.loads(answer_text(request.body)), sort_keys=True)
-        return cls(application, key, sha256(target.encode()).hexdigest(), sha256(body.encode()).hexdigest())
+        if (held := unfit(key)) is not None:
+            raise ContractError("request_processing_error", f"Idempotency-Key: {shown(key)} holds {held}; leave it out")
+        operation = request.operation
+        target = _digest([operation.method, operation.path, dict(request.path), dict(request.query)])
+        try:
+            return cls(application, key, target, _digest(request.body))
+        except RecursionError:
+            raise ContractError("request_processing_error", "body: it is nested too deeply") from None
 
     def once(self, ledger: Ledger, handle: Callable[[Ledger], Reply]) -> Reply:
         """Return the kept reply to the same request, or handle it and keep the reply with what it changed.
+
+        A refusal that is raised is not kept: the transaction is undone with it.
 
         Raises `ContractError` when the key was used for another request.
         """
@@ -64,3 +82,24 @@ class Repeatable:
             message = f"Idempotency-Key: {self.key!r} was used for another request; use a new one for each"
             raise ContractError("request_processing_error", message)
         return Reply(kept.status, json.loads(kept.reply, parse_float=Decimal) if kept.reply else None)
+
+
+def _digest(value: object) -> str:
+    """Return a digest of what JSON says, however it is written."""
+    return sha256(json.dumps(_canonical(value), sort_keys=True).encode()).hexdigest()
+
+
+def _canonical(value: object) -> object:
+    """Return a value so that the same is written the same, numbers with every digit: 1.50 is 1.5."""
+    if isinstance(value, Mapping):
+        return {str(name): _canonical(member) for name, member in cast("Mapping[object, object]", value).items()}
+    if isinstance(value, (list, tuple)):
+        return [_canonical(item) for item in cast("list[object]", value)]
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, Money):
+        value = value.exact
+    if isinstance(value, (int, float, Decimal)):
+        number = Decimal(str(value)) if isinstance(value, float) else Decimal(value)
+        return f"\0{number.normalize(_EVERY_DIGIT)}"  # no text that is taken holds a NUL
+    return value.isoformat() if isinstance(value, date) else type(value).__name__  # else no body that is taken

@@ -143,8 +143,8 @@ def create_instance(call: Call) -> Reply:
     """Create an instance of the latest version, with the limit that the definition gives it."""
     instances = Instances(call.ledger.instances, datetime.now(UTC))
     name = known_definition(call)["name"]
-    instance = instances.get(call.application, name, ordered_id()).at(None)
-    instances.keep(instance, {})
+    instance = instances.get(call.application, name, ordered_id())
+    instances.keep(instance, instance.chosen(None), {})
     return Reply(
         200,
         use_cases.UseCaseInstance(

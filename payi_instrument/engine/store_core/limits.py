@@ -79,7 +79,7 @@ class LimitRows:
         return removed[0] == 1
 
     def page(
-        self, application: str, listing: Listing[int], *, limit_name: str | None, properties: Mapping[str, str]
+        self, application: str, listing: Listing[int], *, limit_name: str | None, properties: set[tuple[str, str]]
     ) -> list[Mapping[str, Any]]:
         """Read a page of limits by creation time, and one more; all `properties` have to match."""
         statement = select(schema.limits).where(_LIMITS.application == application)
@@ -89,7 +89,7 @@ class LimitRows:
         while True:  # properties are compared here: the databases read JSON in ways of their own
             rows = list(self._connection.execute(paged(statement, listing, _LIMITS.created, _LIMITS.limit_id)))
             limits = [_mapping(row) for row in rows]
-            found += [limit for limit in limits if properties.items() <= limit["properties"].items()]
+            found += [limit for limit in limits if properties <= limit["properties"].items()]
             if len(found) > listing.size or len(rows) <= listing.size:
                 return found[: listing.size + 1]
             listing = replace(listing, after=(to_micros(limits[-1]["created"]), limits[-1]["limit_id"]))
