@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -16,7 +16,7 @@ from meters import Place
 from payi_instrument.client.arguments import UNSET
 from payi_instrument.errors import APIStatusError
 
-CENT = Decimal("0.01")
+PRICE_IN, PRICE_OUT = Decimal("0.01"), Decimal("0.03")
 STATES = ("ok", "exceeded", "overrun", "blocked", "blocked_external", "failed")
 IDS = st.sampled_from(["a", "b", "c"])
 NAMES = st.sampled_from(["one", "two", "three"])
@@ -34,16 +34,20 @@ ACCEPTED = {
     "limit_type": CREATED["limit_type"],
     "threshold": THRESHOLDS.filter(lambda threshold: threshold != Decimal("0.5")),
 }
+UNITS: Any = {"text": {"input_price": PRICE_IN, "output_price": PRICE_OUT}}
 EARLIEST, LATEST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 SECONDS = st.integers(0, 240)
 """When something happens, after the machine's start: no event may be more than five minutes ahead."""
 EVENTS = {
     "second": SECONDS,
-    "count": st.integers(0, 10),
+    "counts": st.tuples(st.integers(0, 10), st.sampled_from([0, 0, 1, 3])),
     "limit_ids": st.lists(IDS, unique=True),
-    "status": st.sampled_from([None, 200, 299, 500]),
+    "status": st.sampled_from([None, 200, 299, 424, 500]),
+    "refused_by": st.sampled_from([(), (), ("a",), ("b", "c"), ("nobody",)]),
     "event_id": st.none() | st.sampled_from(["e1", "e2"]),
 }
+REFUSED = {**EVENTS, "counts": st.just((0, 0)), "status": st.just(424), "refused_by": st.sampled_from(["a", "ab", "c"])}
+PROPERTIES = st.dictionaries(st.sampled_from("kl"), st.sampled_from(["v", "w", None]), max_size=2)
 UPSERTED = {**EVENTS, "event_id": st.none(), "provider_response_id": st.sampled_from(["r1", "r2"])}
 
 
@@ -52,20 +56,58 @@ class Booked:
     """One event as it counted on a limit."""
 
     moment: datetime
-    cost: Decimal
+    cost: Cost
     state: str
+
+
+class Cost(NamedTuple):
+    """What an event cost on each side."""
+
+    input: Decimal
+    output: Decimal
+
+    @property
+    def total(self) -> Decimal:
+        return self.input + self.output
+
+
+class Asked(NamedTuple):
+    """What of an event decides how it counts: its cost, whether the call failed, and who stopped it before it was made."""
+
+    cost: Cost
+    failed: bool
+    refused_by: frozenset[str]
+
+    @classmethod
+    def by(cls, event: dict[str, Any]) -> Asked:
+        count_in, count_out = event["counts"]
+        was_refused = event["status"] == 424 and not any(event["counts"])
+        return cls(
+            Cost(count_in * PRICE_IN, count_out * PRICE_OUT),
+            failed=event["status"] in {299, 424, 500},
+            refused_by=frozenset(event["refused_by"] if was_refused else ()),
+        )
 
 
 @dataclass
 class Modelled:
-    """One limit as the specification has it: its terms, when it began, its resets, and every event it counted."""
+    """One limit as the specification has it: its terms, when it began, its resets, and every event it counted.
 
+    `closed` are the terms that each closed period had, `updated` when the limit was last changed; what changes it sets
+    `changed` to a moment before.
+    """
+
+    id: str
     name: str
     max: Decimal
     kind: str
     threshold: Decimal
     began: datetime = LATEST
+    updated: datetime = LATEST
+    changed: datetime | None = None
+    properties: dict[str, str] = field(default_factory=dict[str, str])
     resets: list[datetime] = field(default_factory=list[datetime])
+    closed: list[tuple[str, str, Decimal]] = field(default_factory=list[tuple[str, str, Decimal]])
     events: list[Booked] = field(default_factory=list[Booked])
 
     def terms(self) -> tuple[str, Decimal, str, Decimal]:
@@ -79,7 +121,7 @@ class Modelled:
 
     @property
     def spent(self) -> Decimal:
-        return sum((event.cost for event in self.period(len(self.resets))), Decimal(0))
+        return sum((event.cost.total for event in self.period(len(self.resets))), Decimal(0))
 
     def state(self, spent: Decimal) -> str:
         if self.kind == "block" and spent >= self.max:
@@ -88,25 +130,32 @@ class Modelled:
             return "overrun"
         return "exceeded" if spent >= self.max * self.threshold else "ok"
 
-    def book(self, moment: datetime, cost: Decimal, *, failed: bool) -> str:
+    def book(self, moment: datetime, asked: Asked) -> str:
         is_late = bool(self.resets) and moment < self.resets[-1]
-        state = self.state(self.spent if is_late else self.spent + cost)
-        if failed and cost == 0 and state != "blocked":
+        state = self.state(self.spent if is_late else self.spent + asked.cost.total)
+        if asked.refused_by:
+            state = "blocked" if self.id in asked.refused_by else "blocked_external"
+        elif asked.failed and asked.cost.total == 0 and state != "blocked":
             state = "failed"
-        self.events.append(Booked(moment, cost, state))
+        self.events.append(Booked(moment, asked.cost, state))
         return state
 
-    def replace(self, event: Booked, cost: Decimal, *, failed: bool) -> str:
-        """Let an event that was counted cost something else; it stays in its period, in the state that it now has."""
+    def replace(self, event: Booked, asked: Asked) -> str:
+        """Let an event that was counted be another; it stays in its period, in the state that it now has."""
         self.events.remove(event)
-        return self.book(event.moment, cost, failed=failed)
+        return self.book(event.moment, asked)
 
 
-def totals(events: list[Booked]) -> tuple[Decimal, dict[str, int]]:
-    """Return spend and counters of events, as the wire shows them."""
+Totals = tuple[Decimal, Decimal, Decimal, Decimal | None, dict[str, int]]
+
+
+def totals(events: list[Booked], maximum: Decimal) -> Totals:
+    """Return spend on each side, what of it is over the max, and counters of events, as the wire shows them."""
     counted = Counter(event.state for event in events)
     counts = {state: counted[state] for state in STATES}
-    return sum((event.cost for event in events), Decimal(0)), {**counts, "total": len(events)}
+    spent = [sum((event.cost[side] for event in events), Decimal(0)) for side in (0, 1)]
+    over = sum(spent) - maximum
+    return spent[0], spent[1], spent[0] + spent[1], over if over > 0 else None, {**counts, "total": len(events)}
 
 
 def code_of(call: Any, **arguments: Any) -> str | None:
@@ -128,7 +177,7 @@ class LimitsMachine(RuleBasedStateMachine):
         self.place = Place(self.meter)
         self.client = self.place.open()
         self.client.categories.resources.create(
-            "model", category="demo", units={"text": {"input_price": 0.01}}, start_timestamp="2024-01-01T00:00:00Z"
+            "model", category="demo", units=UNITS, start_timestamp="2024-01-01T00:00:00Z"
         )
         self.limits: dict[str, Modelled] = {}
         self.known: dict[str, dict[str, str]] = {}
@@ -143,10 +192,8 @@ class LimitsMachine(RuleBasedStateMachine):
 
     @rule(arguments=st.fixed_dictionaries(CREATED))
     def create(self, arguments: dict[str, Any]) -> None:
-        wanted = Modelled(
-            arguments["limit_name"], arguments["max"], arguments["limit_type"], arguments["threshold"] or Decimal(1)
-        )
-        limit_id = arguments["limit_id"]
+        limit_id, threshold = arguments["limit_id"], arguments["threshold"] or Decimal(1)
+        wanted = Modelled(limit_id, arguments["limit_name"], arguments["max"], arguments["limit_type"], threshold)
         named = next((key for key, limit in self.limits.items() if limit.name == wanted.name), None)
         expected = None
         if wanted.max <= 0:
@@ -167,6 +214,7 @@ class LimitsMachine(RuleBasedStateMachine):
         assert code_of(self.client.limits.create, **arguments) == expected
         if limit_id in self.limits and self.limits[limit_id] is wanted:
             wanted.began = self.client.limits.retrieve(limit_id).limit.limit_creation_timestamp
+            wanted.updated = wanted.began
 
     @rule(limit_id=IDS, name=st.none() | NAMES, maximum=st.none() | AMOUNTS)
     def update(self, limit_id: str, name: str | None, maximum: Decimal | None) -> None:
@@ -182,9 +230,25 @@ class LimitsMachine(RuleBasedStateMachine):
         elif maximum is not None and maximum < limit.spent:
             expected = "invalid_max_limit_update"
         else:
+            before = limit.terms()
             limit.name, limit.max = name or limit.name, limit.max if maximum is None else maximum
+            if limit.terms() != before:
+                limit.changed = datetime.now(UTC)
 
         assert code_of(self.client.limits.update, limit_id=limit_id, limit_name=name, max=maximum) == expected
+
+    @rule(limit_id=IDS, changes=PROPERTIES)
+    def update_properties(self, limit_id: str, changes: dict[str, str | None]) -> None:
+        limit = self.limits.get(limit_id)
+        if limit is None:
+            refusal = code_of(self.client.limits.properties.update, limit_id=limit_id, properties=changes)
+            assert refusal == "limit_not_found"
+            return
+        merged = {key: value for key, value in {**limit.properties, **changes}.items() if value is not None}
+        if merged != limit.properties:
+            limit.properties, limit.changed = merged, datetime.now(UTC)
+        [answer] = self.client.limits.properties.update(limit_id, properties=changes)
+        assert answer.limit.properties == merged
 
     @rule(limit_id=IDS)
     def delete(self, limit_id: str) -> None:
@@ -214,11 +278,19 @@ class LimitsMachine(RuleBasedStateMachine):
             assert at > before
             assert at >= now
         limit.resets.append(at)
-        assert self._shown(closed.totals) == totals(limit.period(len(limit.resets) - 1))
+        limit.closed.append((limit.name, limit.kind, limit.max))
+        limit.changed = now
+        assert self._period(closed) == (limit.closed[-1], totals(limit.period(len(limit.resets) - 1), limit.max))
+
+    @classmethod
+    def _period(cls, closed: Any) -> tuple[tuple[str, str, Decimal], Totals]:
+        return (closed.limit_name, closed.limit_type, Decimal(str(closed.max))), cls._shown(closed.totals)
 
     @staticmethod
-    def _shown(shown: Any) -> tuple[Decimal, dict[str, int]]:
-        return shown.cost.total.base_exact, shown.requests.model_dump()
+    def _shown(shown: Any) -> Totals:
+        cost = shown.cost
+        spent = (cost.input.base_exact, cost.output.base_exact, cost.total.base_exact)
+        return *spent, cost.total.overrun_base_exact, shown.requests.model_dump()
 
     @rule(events=st.lists(st.fixed_dictionaries(EVENTS), min_size=1, max_size=4), in_bulk=st.booleans())
     def ingest(self, events: list[dict[str, Any]], *, in_bulk: bool) -> None:
@@ -229,7 +301,18 @@ class LimitsMachine(RuleBasedStateMachine):
         else:
             results = [self.client.ingest.units(**body).xproxy_result for body in bodies]
 
-        assert [{key: at.state for key, at in result.limits.items()} for result in results if result] == expected
+        self._compare(results, expected)
+
+    @rule(event=st.fixed_dictionaries(REFUSED))
+    def refuse(self, event: dict[str, Any]) -> None:
+        """Report a call that a block limit stopped before it was made."""
+        self._compare([self.client.ingest.units(**self._body(event)).xproxy_result], [self._booked(event)])
+
+    @staticmethod
+    def _compare(results: list[Any], expected: list[dict[str, str]]) -> None:
+        assert [{key: at.state for key, at in result.limits.items()} for result in results] == expected
+        blocked = [[key for key, at in result.limits.items() if at.state == "blocked"] for result in results]
+        assert [result.blocked_limit_ids for result in results] == [ids or None for ids in blocked]
 
     @rule(events=st.lists(st.fixed_dictionaries(UPSERTED), min_size=1, max_size=4))
     def upsert(self, events: list[dict[str, Any]]) -> None:
@@ -237,7 +320,7 @@ class LimitsMachine(RuleBasedStateMachine):
         bodies = [{**self._body(event), "provider_response_id": event["provider_response_id"]} for event in events]
         results = self.client.ingest.bulk_upsert(events=bodies, extra_query={"results": True}).results or []
 
-        assert [{key: at.state for key, at in result.limits.items()} for result in results if result] == expected
+        self._compare(results, expected)
 
     def _replaced(self, event: dict[str, Any]) -> dict[str, str]:
         """Return the states that an upserted event answers: those of its response's first limits, as far as they live."""
@@ -247,7 +330,7 @@ class LimitsMachine(RuleBasedStateMachine):
         else:
             counted = self.responses[response].items()
             states = {
-                key: limit.replace(before, event["count"] * CENT, failed=event["status"] in {299, 500})
+                key: limit.replace(before, Asked.by(event))
                 for key, (limit, before) in counted
                 if self.limits.get(key) is limit
             }
@@ -258,18 +341,16 @@ class LimitsMachine(RuleBasedStateMachine):
         """Return the states that an event answers, as it was booked first when its id is known."""
         if event["event_id"] in self.known:
             return self.known[event["event_id"]]
-        failed = event["status"] in {299, 500}
-        cost = event["count"] * CENT
+        asked = Asked.by(event)
         moment = self.start + timedelta(seconds=event["second"])
-        states = {
-            key: self.limits[key].book(moment, cost, failed=failed) for key in event["limit_ids"] if key in self.limits
-        }
+        states = {key: self.limits[key].book(moment, asked) for key in event["limit_ids"] if key in self.limits}
         if event["event_id"] is not None:
             self.known[event["event_id"]] = states
         return states
 
     def _body(self, event: dict[str, Any]) -> dict[str, Any]:
-        units = {"text": {"input": event["count"]}}
+        count_in, count_out = event["counts"]
+        units = {"text": {"input": count_in, "output": count_out}} if count_in or count_out else {}
         moment = (self.start + timedelta(seconds=event["second"])).isoformat()
         named = {name: event[name] for name in ("limit_ids", "event_id") if event[name] is not None}
         return {
@@ -277,6 +358,7 @@ class LimitsMachine(RuleBasedStateMachine):
             "resource": "model",
             "units": units,
             "http_status_code": event["status"],
+            "properties": {"system.blocked": ",".join(event["refused_by"])} if event["refused_by"] else None,
             "event_timestamp": moment,
             **named,
         }
@@ -290,13 +372,18 @@ class LimitsMachine(RuleBasedStateMachine):
         for key, limit in self.limits.items():
             shown = stored[key]
             assert (shown.limit_name, shown.max_exact, shown.limit_type, shown.threshold_exact) == limit.terms()
-            over = shown.totals.cost.total.overrun_base_exact
-            assert self._shown(shown.totals) == totals(limit.period(len(limit.resets)))
-            assert over == (limit.spent - limit.max if limit.spent > limit.max else None)
+            assert self._shown(shown.totals) == totals(limit.period(len(limit.resets)), limit.max)
+            assert shown.properties == limit.properties
+            assert shown.limit_creation_timestamp == limit.began
+            if limit.changed is None:
+                assert shown.limit_update_timestamp == limit.updated
+            else:
+                assert limit.changed <= shown.limit_update_timestamp
+                limit.updated, limit.changed = shown.limit_update_timestamp, None
             history = list(self.client.limits.history(key, sort_ascending=True))
             assert [period.limit_reset_timestamp for period in history] == limit.resets
-            periods = [totals(limit.period(number)) for number in range(len(limit.resets))]
-            assert [self._shown(period.totals) for period in history] == periods
+            periods = [(terms, totals(limit.period(number), terms[2])) for number, terms in enumerate(limit.closed)]
+            assert [self._period(period) for period in history] == periods
 
     @invariant()
     def nothing_is_negative(self) -> None:

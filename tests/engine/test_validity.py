@@ -90,10 +90,32 @@ class ValidityMachine(RuleBasedStateMachine):
         self.client = self.place.open()
         self.resource = Resource()
         self.priced: dict[str, tuple[str, str]] = {}
-        self.client.categories.resources.create("kept", category="c", units={"text": {}})
+        self.kept: str | None = None
+        self.keep()
 
     def teardown(self) -> None:
         self.place.close()
+
+    @rule()
+    def keep(self) -> None:
+        """Let the category have another resource."""
+        made = self.client.categories.resources.create("kept", category="c", units={"text": {}})
+        assert self.kept in {None, made.resource_id}
+        self.kept = made.resource_id
+        assert "c" in {item.category for item in self.client.categories.list()}
+
+    @rule(price=PRICES)
+    def create_now(self, price: str) -> None:
+        """Say no start: what is valid now is the same, or the version begins now."""
+        valid = self.resource.resolve(datetime.now(UTC))
+        asked = datetime.now(UTC)
+        made = self.client.categories.resources.create("r", category="c", units={"text": {"input_price": float(price)}})
+        if valid is None or valid.price != price:
+            assert asked <= made.start_timestamp <= datetime.now(UTC)
+            assert made.resource_id not in {version.resource_id for version in self.resource.versions}
+            valid = Modelled(made.resource_id, made.start_timestamp, price)
+            self.resource.versions.append(valid)
+        self.compare(made, valid)
 
     @rule(start=STARTS | st.just(None), price=PRICES)
     def create(self, start: int | None, price: str) -> None:
@@ -128,12 +150,28 @@ class ValidityMachine(RuleBasedStateMachine):
             for shown, version in zip(deleted, left, strict=True):
                 self.compare(shown, version)
 
+    @rule()
+    def delete_category(self) -> None:
+        left = self.resource.left()
+        with refused("category_not_found", when=not left and self.kept is None):
+            deleted = self.client.categories.delete("c")
+            for version in left:
+                version.deleted = True
+            kept = [] if self.kept is None else [self.kept]
+            assert [shown.resource_id for shown in deleted[: len(kept)]] == kept  # by name: before `r`
+            assert not any(shown.active for shown in deleted)
+            self.kept = None
+            assert "c" not in {item.category for item in self.client.categories.list()}
+            for shown, version in zip(deleted[len(kept) :], left, strict=True):
+                self.compare(shown, version)
+
     @rule(tick=st.integers(-1, 10) | st.just(None))
     def use(self, tick: int | None) -> None:
         """Use the resource at a tick, or now: the future version is not valid then."""
         moment = None if tick is None else at(tick)
         version = self.resource.resolve(moment or datetime.now(UTC))
-        with refused("category_resource_not_found", when=version is None):
+        known = self.kept is not None or bool(self.resource.left())
+        with refused("category_resource_not_found" if known else "category_not_found", when=version is None):
             response = self.client.ingest.units(
                 category="c", resource="r", units={"text": {"input": 1}}, event_timestamp=moment
             )
@@ -160,7 +198,14 @@ class ValidityMachine(RuleBasedStateMachine):
         shown = {item.resource: item.resource_id for item in self.client.categories.list_resources("c")}
         left = self.resource.left()
         expected = self.resource.resolve(datetime.now(UTC)) or (left[0] if left else None)
-        assert shown.get("r") == (expected.resource_id if expected else None)
+        wanted = {"kept": self.kept, "r": expected.resource_id if expected else None}
+        assert shown == {name: resource_id for name, resource_id in wanted.items() if resource_id is not None}
+
+    @invariant()
+    def a_category_is_listed_while_it_has_a_resource(self) -> None:
+        active = self.kept is not None or bool(self.resource.left())
+        gone = [item.category for item in self.client.categories.list(active=False)]
+        assert gone == ([] if active else ["c"])
 
     @invariant()
     def what_was_priced_stays_priced(self) -> None:
