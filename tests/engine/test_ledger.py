@@ -22,7 +22,7 @@ PRICES = st.decimals(0, 1000, places=18, allow_nan=False)
 COUNTS = st.tuples(st.integers(0, 10**9), st.integers(0, 10**9))
 
 
-def prepare(client: Payi, price_in: Any = "0.01", price_out: Any = "0.03") -> None:
+def prepare(client: Payi, price_in: Any = 0.01, price_out: Any = 0.03) -> None:
     prices: Any = {"text": {"input_price": price_in, "output_price": price_out}}
     client.categories.resources.create("model", category="demo", units=prices)
     client.limits.create(limit_name="a", limit_id="a", max=1)

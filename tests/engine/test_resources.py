@@ -50,7 +50,10 @@ def cost(client: Payi, moment: str | None = None) -> float:
 
 def test_r2_an_identical_create_answers_the_version_there_is(client: Payi) -> None:
     first = create(client, start_timestamp=V1)
-    body: Mapping[str, Any] = {"units": {"text": {"input_price": "0.00010", "output_price": 0}}, "start_timestamp": V1}
+    body: Mapping[str, Any] = {
+        "units": {"text": {"input_price": Decimal("0.00010"), "output_price": 0}},
+        "start_timestamp": V1,
+    }
     again = answered(client, Request(CREATE_RESOURCE, path={"category": "c", "resource": "v"}, body=body))
 
     assert (again.status, CategoryResourceResponse(**again.body)) == (200, first)

@@ -48,8 +48,10 @@ INJECTIONS = [
 
 
 def census(server: Running) -> dict[str, int]:
-    """Count what is stored; fails when a table is gone."""
-    counts = (f"SELECT '{table}', count(*) FROM {table}" for table in metadata.tables)
+    """Count what is stored, but for replies, which are kept of refusals too; fails when a table is gone."""
+    counts = (
+        f"SELECT '{table}', count(*) FROM {table} WHERE '{table}' <> 'idempotency_keys'" for table in metadata.tables
+    )
     return dict(server.rows(" UNION ALL ".join(counts)))
 
 
