@@ -65,7 +65,7 @@ def test_what_no_header_can_carry_is_a_value_error(client: Payi, text: str) -> N
 
 
 def test_attribution_of_another_type_is_a_type_error(client: Payi) -> None:
-    with pytest.raises(TypeError, match="xProxy-User-ID: 7"):
+    with pytest.raises(TypeError, match="user_id: 7"):
         client.ingest.units(**NOTHING, user_id=7)  # type: ignore[arg-type]
 
 
