@@ -314,9 +314,13 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)")
 _DECIMAL = re.compile(r"Decimal\('(.*?)'\)")
 
 
-def _said(words: str) -> str:
-    """Return a message without its times, its amounts as they were written: the small server reads them as decimals."""
-    return _DECIMAL.sub(r"\1", _TIME.sub("<time>", words))
+def _said(words: object) -> object:
+    """Return a message, or what holds some, without times and with amounts as they were written: a server reads decimals."""
+    if isinstance(words, list):
+        return [_said(item) for item in cast("list[object]", words)]
+    if isinstance(words, dict):
+        return {name: _said(value) for name, value in cast("dict[str, object]", words).items()}
+    return _DECIMAL.sub(r"\1", _TIME.sub("<time>", words)) if isinstance(words, str) else words
 
 
 class Refusal(NamedTuple):
@@ -324,7 +328,7 @@ class Refusal(NamedTuple):
 
     error: str
     code: str | None
-    message: str
+    words: object
 
 
 @dataclass
@@ -342,7 +346,7 @@ class Side:
         try:
             return self.shown(method(**{name: self._resolved(value) for name, value in arguments.items()}))
         except APIStatusError as error:
-            return Refusal(type(error).__name__, error.code, _said(str(self.shown(error.body))))
+            return Refusal(type(error).__name__, error.code, _said(self.shown(error.body)))
         except (ValueError, TypeError) as error:
             return Refusal(type(error).__name__, None, str(error))
 
@@ -367,7 +371,7 @@ class Side:
         if name in OF_THE_MOMENT:
             return value is not None
         if name == "message":
-            return _said(str(self.shown(value)))
+            return _said(self.shown(value))
         known = self.made[name]
         if (type(answer).__name__, name) in MAKING and value not in known:
             known.append(value)

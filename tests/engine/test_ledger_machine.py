@@ -385,17 +385,6 @@ class LimitsMachine(RuleBasedStateMachine):
             periods = [(terms, totals(limit.period(number), terms[2])) for number, terms in enumerate(limit.closed)]
             assert [self._period(period) for period in history] == periods
 
-    @invariant()
-    def nothing_is_negative(self) -> None:
-        if not hasattr(self, "client"):
-            return
-        stored = list(self.client.limits.list())
-        periods = [period for limit in stored for period in self.client.limits.history(limit.limit_id)]
-        for shown in [*stored, *periods]:
-            cost = shown.totals.cost
-            assert min(cost.input.base_exact, cost.output.base_exact, cost.total.base_exact) >= 0
-            assert min(shown.totals.requests.model_dump().values()) >= 0
-
 
 LimitsMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 test_any_history_of_limits_and_events = LimitsMachine.TestCase
