@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from reprlib import Repr
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 _MOST = 60
 _MOST_BITS = 128
@@ -15,6 +19,10 @@ class _Short(Repr):
         super().__init__()
         self.maxlevel = 3
         self.maxstring = self.maxother = self.maxlong = _MOST
+
+    def repr_Decimal(self, x: Decimal, level: int) -> str:  # noqa: ARG002, N802  # named by the type
+        """Show a number as it was sent."""
+        return str(x)
 
     def repr_int(self, x: int, level: int) -> str:
         """Leave alone what Python refuses to write out, or takes long for."""

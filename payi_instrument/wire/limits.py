@@ -144,6 +144,11 @@ class LimitHistory(Model):
     limit_type: LimitType | None = None
     max: Money | None = None
 
+    @property
+    def max_exact(self) -> Decimal | None:
+        """Return `max` as the ledger holds it."""
+        return exact(self.max)
+
 
 class LimitHistoryResponse(Model):
     """Answer a reset with the period that it closed. Source: wire-api section 4."""

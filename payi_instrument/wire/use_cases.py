@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, StrictBool
 
 from payi_instrument.wire.limits import CreateLimitBase, PropertyMap, number
-from payi_instrument.wire.model import Body, Model, Money, Timestamp
+from payi_instrument.wire.model import Body, Model, Money, Timestamp, exact
 from payi_instrument.wire.result import LimitType
 
 KpiType = Literal["boolean", "number", "percentage", "likert5", "likert7", "likert10"]
@@ -40,6 +41,16 @@ class LimitConfig(Model):
     limit_type: LimitType | None = None
     threshold: Money | None = None
     properties: PropertyMap | None = None
+
+    @property
+    def max_exact(self) -> Decimal:
+        """Return `max` as the ledger holds it."""
+        return self.max.exact
+
+    @property
+    def threshold_exact(self) -> Decimal | None:
+        """Return `threshold` as the ledger holds it."""
+        return exact(self.threshold)
 
 
 class UseCaseDefinition(Model):

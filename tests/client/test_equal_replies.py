@@ -311,16 +311,13 @@ _ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)")
 
 
-_DECIMAL = re.compile(r"Decimal\('(.*?)'\)")
-
-
 def _said(words: object) -> object:
-    """Return a message, or what holds some, without times and with amounts as they were written: a server reads decimals."""
+    """Return a message, or what holds some, without times."""
     if isinstance(words, list):
         return [_said(item) for item in cast("list[object]", words)]
     if isinstance(words, dict):
         return {name: _said(value) for name, value in cast("dict[str, object]", words).items()}
-    return _DECIMAL.sub(r"\1", _TIME.sub("<time>", words)) if isinstance(words, str) else words
+    return _TIME.sub("<time>", words) if isinstance(words, str) else words
 
 
 class Refusal(NamedTuple):

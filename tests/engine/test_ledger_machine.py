@@ -284,7 +284,7 @@ class LimitsMachine(RuleBasedStateMachine):
 
     @classmethod
     def _period(cls, closed: Any) -> tuple[tuple[str, str, Decimal], Totals]:
-        return (closed.limit_name, closed.limit_type, Decimal(str(closed.max))), cls._shown(closed.totals)
+        return (closed.limit_name, closed.limit_type, closed.max_exact), cls._shown(closed.totals)
 
     @staticmethod
     def _shown(shown: Any) -> Totals:
