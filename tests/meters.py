@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import inspect
 import itertools
 import json
@@ -104,7 +105,9 @@ def http() -> HttpClient:
 
 @cache
 def _http(used: Library) -> HttpClient:
-    return used.Client(verify=False)
+    client = used.Client(verify=False)
+    atexit.register(client.close)
+    return client
 
 
 @cache

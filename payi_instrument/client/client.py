@@ -251,8 +251,8 @@ class Payi(_Connected["HttpTransport | LocalTransport", "HttpClient"], Verbs, No
     in seconds, an `httpx.Timeout` or None; without it 60, of which 5 to connect. `max_retries` is how often a request is
     sent again after a connection error, a timeout, 408, 409, 429 or a fault of the meter. `default_headers` (over
     `PAYI_CUSTOM_HEADERS`) and `default_query` go with every request. `http_client` is your own `httpx.Client` or
-    `httpx2.Client`, which you close yourself. With `_strict_response_validation` an answer of another shape than documented
-    is an error.
+    `httpx2.Client`, which you close yourself; the timeout that you gave it holds unless `timeout` is given, and it follows
+    redirects if you made it so. With `_strict_response_validation` an answer of another shape than documented is an error.
 
     Raises `PayiError` when no meter is named or the ledger can't be opened, `TypeError` or `ValueError` naming a bad
     argument. Safe to share between threads; a forked child opens connections of its own.
