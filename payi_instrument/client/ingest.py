@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, Required, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, Any, Literal, Required, TypedDict, TypeVar, Unpack, cast
 
 from payi_instrument.client.arguments import UNSET, Options, Unset, build, given, mapping
 from payi_instrument.client.encoding import encoded_headers
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
     Text = str | None | Unset
     Count = int | None | Unset
+
+
+T = TypeVar("T")
 
 
 class UnitCounts(TypedDict, total=False):
@@ -96,16 +99,16 @@ def _units(  # the published parameters
     `invalid_use_case_name`, `invalid_user_id`, `invalid_tags`, `duplicate_limit_id` or `invalid_limit_id`, from a
     strict meter `invalid_limit_ids` or `blocking_limit_not_allowed`. Source: wire-api sections 1.5 and 3.1.
     """
-    own_id = _text("event_id", event_id)
+    own_id = _text("event_id", event_id, str)
     texts = {
-        PayiHeaderNames.use_case_id: _text("use_case_id", use_case_id),
-        PayiHeaderNames.use_case_name: _text("use_case_name", use_case_name),
-        PayiHeaderNames.use_case_step: _text("use_case_step", use_case_step),
-        PayiHeaderNames.use_case_version: _number_text("use_case_version", use_case_version),
-        PayiHeaderNames.user_id: _text("user_id", user_id),
-        PayiHeaderNames.account_name: _text("account_name", account_name),
-        PayiHeaderNames.resource_scope: _text("resource_scope", resource_scope),
-        PayiHeaderNames.logging_disable: _flag_text("disable_logging", disable_logging),
+        PayiHeaderNames.use_case_id: _text("use_case_id", use_case_id, str),
+        PayiHeaderNames.use_case_name: _text("use_case_name", use_case_name, str),
+        PayiHeaderNames.use_case_step: _text("use_case_step", use_case_step, str),
+        PayiHeaderNames.use_case_version: _text("use_case_version", use_case_version, int, str),
+        PayiHeaderNames.user_id: _text("user_id", user_id, str),
+        PayiHeaderNames.account_name: _text("account_name", account_name, str),
+        PayiHeaderNames.resource_scope: _text("resource_scope", resource_scope, str),
+        PayiHeaderNames.logging_disable: _text("disable_logging", disable_logging, bool),
         names.REQUEST_TAGS: ",".join(_tags(request_tags)) if request_tags else None,
         names.EVENT_ID: own_id if own_id or provider_response_id else new_id(),
     }
@@ -119,11 +122,13 @@ def _units(  # the published parameters
         event_timestamp=event_timestamp,
         http_status_code=http_status_code,
         properties=_stringly("properties", properties),
-        provider_request_headers=_listed("provider_request_headers", provider_request_headers),
+        provider_request_headers=_listed_if_given("provider_request_headers", provider_request_headers),
         provider_request_json=provider_request_json,
         provider_request_reasoning_json=provider_request_reasoning_json,
-        provider_response_function_calls=_listed("provider_response_function_calls", provider_response_function_calls),
-        provider_response_headers=_listed("provider_response_headers", provider_response_headers),
+        provider_response_function_calls=_listed_if_given(
+            "provider_response_function_calls", provider_response_function_calls
+        ),
+        provider_response_headers=_listed_if_given("provider_response_headers", provider_response_headers),
         provider_response_id=provider_response_id,
         provider_response_json=provider_response_json,
         provider_uri=provider_uri,
@@ -160,33 +165,17 @@ def _check_texts(name: str, texts: list[str]) -> None:
             raise TypeError(msg)
 
 
-def _text(name: str, value: Text) -> str | None:
-    """Return what goes into a header, None for nothing; raises `TypeError` for what is no text: 0 is no user."""
+def _text(name: str, value: object, *kinds: type) -> str | None:
+    """Return what goes into a header, None for nothing.
+
+    Raises `TypeError` for another kind of value: 0 is no user, and a meter takes a 1 for leave to log.
+    """
     if value is None or value is UNSET:
         return None
-    if not isinstance(cast("object", value), str):  # callers without a checker
-        msg = f"{name}: {value!r} is a {type(value).__name__}, expected str or None"
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        msg = f"{name}: {value!r} is a {type(value).__name__}, expected {kinds[0].__name__} or None"
         raise TypeError(msg)
-    return value or None
-
-
-def _number_text(name: str, value: Count) -> str | None:
-    if value is None or value is UNSET:
-        return None
-    if not isinstance(cast("object", value), (int, str)) or isinstance(value, bool):
-        msg = f"{name}: {value!r} is a {type(value).__name__}, expected int or None"
-        raise TypeError(msg)
-    return str(value)
-
-
-def _flag_text(name: str, value: object) -> str | None:
-    """Return a flag as the wire has it; raises `TypeError` for what is none: a meter takes a 1 for no."""
-    if value is None or value is UNSET:
-        return None
-    if not isinstance(value, bool):
-        msg = f"{name}: {value!r} is a {type(value).__name__}, expected bool or None"
-        raise TypeError(msg)
-    return str(value)
+    return str(value) or None
 
 
 def _stringly(name: str, properties: Mapping[str, object] | Unset | None) -> dict[str, str | None] | Unset | None:
@@ -195,15 +184,17 @@ def _stringly(name: str, properties: Mapping[str, object] | Unset | None) -> dic
     return {key: None if value is None else str(value) for key, value in mapping(name, properties).items()}
 
 
-def _listed(name: str, values: Iterable[object] | Unset | None) -> list[object] | Unset | None:
-    """Return what a generator may give once as a list; raises `TypeError` for what gives nothing."""
-    if values is None or values is UNSET:
-        return values
+def _listed(name: str, values: Iterable[T]) -> list[T]:
+    """Return what a generator may give once as a list; raises `TypeError` for what gives nothing, and for one mapping."""
     kind = type(cast("object", values))
     if not issubclass(kind, Iterable) or issubclass(kind, (str, bytes, Mapping)):
         msg = f"{name}: {values!r} is a {kind.__name__}, expected a list of mappings"
         raise TypeError(msg)
     return list(values)
+
+
+def _listed_if_given(name: str, values: Iterable[object] | Unset | None) -> list[object] | Unset | None:
+    return values if values is None or values is UNSET else _listed(name, values)
 
 
 class BulkEvent(TypedDict, total=False):
@@ -254,7 +245,7 @@ def _bulk(*, events: Events, **options: Unpack[Options]) -> Request[BulkIngestRe
     Raises `BadRequestError` when all were, `APIStatusError` `payload_too_large` for more than 1000, `TypeError` when
     `events` is not a list of mappings. Source: wire-api section 3.2.
     """
-    plain = [_item(event) for event in listed(events)]
+    plain = [_item(event) for event in _listed("events", events)]
     request = build(table.INGEST_BULK, options, body=plain)
     marked = [item if _has_id(item) else {**item, "event_id": new_id()} for item in plain]
     return replace(request, body=marked, plain=request) if marked != plain else request
@@ -269,18 +260,7 @@ def _bulk_upsert(*, events: Events, **options: Unpack[Options]) -> Request[BulkI
     Raises `BadRequestError` when all items were refused, `APIStatusError` `payload_too_large` for more than 1000,
     `TypeError` when `events` is not a list of mappings. Source: wire-api section 3.3.
     """
-    return build(table.INGEST_BULK_UPSERT, options, body=[_item(event) for event in listed(events)])
-
-
-def listed(events: Events) -> list[Mapping[str, Any]]:
-    """Return events as a list; raises `TypeError` for one mapping, or for something that is none."""
-    if isinstance(events, Mapping):
-        msg = "events: one mapping, expected a list of mappings"
-        raise TypeError(msg)
-    if not isinstance(cast("object", events), Iterable):  # callers without a checker
-        msg = f"events: {events!r} is a {type(events).__name__}, expected a list of mappings"
-        raise TypeError(msg)
-    return list(events)
+    return build(table.INGEST_BULK_UPSERT, options, body=[_item(event) for event in _listed("events", events)])
 
 
 def _has_id(item: Mapping[str, Any]) -> bool:
